@@ -1,1 +1,6 @@
+//! Private chat channels without a central server, for phones.
 
+pub mod channel;
+pub mod crypto;
+pub mod net;
+pub mod wire;
