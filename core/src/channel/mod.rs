@@ -1,1 +1,24 @@
-//! Room `channel`.
+//! Channels: access, links and QR codes, epochs, sealing and opening envelopes. No IO, no clock.
+//!
+//! [`Access`] is what somebody holds; a [`Link`] is how it is shared. An author's [`message`] travels inside an
+//! [`Envelope`], which is all that a super node sees. `docs/PROTOCOL.md` sections 2 to 4 and 6 specify the bytes.
+
+pub mod access;
+pub mod address;
+pub mod envelope;
+pub mod epoch;
+pub mod link;
+pub mod message;
+pub mod node_link;
+pub mod padding;
+pub mod qr;
+pub mod rotation;
+pub mod text;
+
+pub use access::{Access, AccessKind, ChannelId, DhtKey, NarrowError, NewChannel};
+pub use address::{Address, AddressKeys, lease_statement};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeId, Header, Kind, TimeError};
+pub use epoch::{Epoch, EpochError, ReadChain, ReadSecret};
+pub use link::{Link, LinkError};
+pub use message::{AuthorHint, MessageId, Previous};
+pub use node_link::{NodeLink, NodeLinkError};
