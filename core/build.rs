@@ -1,11 +1,13 @@
 //! Compiles the protobuf definitions of `proto/` with protox, so that no protoc is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/node.proto", "proto/content.proto", "proto/store.proto"];
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(files, ["proto"])?;
+    let wire = protox::compile(["proto/node.proto", "proto/content.proto"], ["proto"])?;
+    prost_build::Config::new().bytes(["."]).compile_fds(wire)?;
+    let store = protox::compile(["proto/store.proto"], ["proto"])?;
     prost_build::Config::new()
         .bytes(["."])
-        .compile_fds(descriptors)?;
+        .extern_path(".ailurus.content.v1", "crate::wire::content")
+        .compile_fds(store)?;
     Ok(())
 }

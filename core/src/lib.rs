@@ -3,4 +3,5 @@
 pub mod channel;
 pub mod crypto;
 pub mod net;
+pub mod store;
 pub mod wire;

@@ -1,0 +1,199 @@
+//! Backups: one file with the whole profile, under a passphrase of its own (Argon2id, then AES-256-GCM in chunks).
+//!
+//! Layout: `ailurus backup 1\n`, length of the head (u32 big-endian), head (`BackupHead`), then chunks of 64 KiB of
+//! the database, each sealed with nonce = chunk number and, as associated data, the head and whether it is the last.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use crate::crypto::{Aead, AeadKey, Entropy as _, OsEntropy, password, password::PasswordParams};
+
+use super::{DataKey, StorageKey, Store, StoreError, proto};
+
+impl Store {
+    /// Writes the whole profile into a new file at `to`, which opens with `passphrase`.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if the file is there already.
+    pub fn export(&self, to: &Path, passphrase: &str) -> Result<(), StoreError> {
+        if to.exists() {
+            return Err(StoreError::Exists);
+        }
+        let copy = self.path.with_extension("export");
+        remove_if_there(&copy)?;
+        let target = copy.to_str().ok_or(StoreError::BadBackup)?;
+        self.connection.execute("VACUUM INTO ?1", [target])?;
+        let written = self.write_backup(&copy, to, passphrase);
+        remove_if_there(&copy)?;
+        if written.is_err() {
+            remove_if_there(to)?;
+        }
+        written
+    }
+
+    /// Makes a profile at `path` from a backup file, under a storage key of this phone.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`] for a wrong passphrase, [`StoreError::BadBackup`] for a damaged file,
+    /// [`StoreError::Exists`] if there is a profile; nothing is changed then.
+    pub fn import(
+        from: &Path,
+        passphrase: &str,
+        path: &Path,
+        key: &StorageKey,
+    ) -> Result<Self, StoreError> {
+        if path.exists() {
+            return Err(StoreError::Exists);
+        }
+        let partial = path.with_extension("import");
+        remove_if_there(&partial)?;
+        let restored = read_backup(from, &partial, passphrase).and_then(|data_key| {
+            let connection = super::connect(&partial, rusqlite::OpenFlags::empty())?;
+            let changed = connection.execute(
+                "UPDATE meta SET value = ?1 WHERE key = 'data_key'",
+                [data_key.wrap(key)],
+            )?;
+            if changed != 1 {
+                return Err(StoreError::BadBackup);
+            }
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            drop(connection);
+            fs::rename(&partial, path)?;
+            Ok(())
+        });
+        if let Err(error) = restored {
+            remove_if_there(&partial)?;
+            return Err(error);
+        }
+        Self::open(path, key)
+    }
+
+    fn write_backup(&self, copy: &Path, to: &Path, passphrase: &str) -> Result<(), StoreError> {
+        let mut salt = [0; 16];
+        OsEntropy.fill(&mut salt);
+        let params = PasswordParams::STANDARD;
+        let key = password::derive_key(passphrase, &salt, params)
+            .map_err(|_| StoreError::BadBackup)?;
+        let aead = Aead::new(&key);
+        let head = proto::BackupHead {
+            salt: Bytes::copy_from_slice(&salt),
+            memory_kib: params.memory_kib,
+            iterations: params.iterations,
+            lanes: params.lanes,
+            sealed_data_key: aead
+                .seal_random(&mut OsEntropy, KEY_CONTEXT, self.data_key.expose())
+                .into(),
+        }
+        .encode_to_vec();
+        let body = chunk_key(&self.data_key, &head);
+
+        let mut input = BufReader::new(File::open(copy)?);
+        let file = File::options().write(true).create_new(true).open(to)?;
+        let mut output = BufWriter::new(file);
+        output.write_all(MAGIC)?;
+        output.write_all(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes())?;
+        output.write_all(&head)?;
+        let mut chunk = read_chunk(&mut input, CHUNK)?;
+        for number in 0_u64.. {
+            let next = read_chunk(&mut input, CHUNK)?;
+            let last = next.is_empty();
+            output.write_all(&body.seal(&nonce(number), &[u8::from(last)], &chunk))?;
+            if last {
+                break;
+            }
+            chunk = next;
+        }
+        output.flush()?;
+        output.get_ref().sync_all()?;
+        Ok(())
+    }
+}
+
+const MAGIC: &[u8] = b"ailurus backup 1\n";
+const KEY_CONTEXT: &[u8] = b"ailurus/backup/data-key";
+const CHUNK: usize = 64 * 1024;
+const TAG: usize = 16;
+const MAX_HEAD: usize = 1_024;
+
+fn read_backup(from: &Path, to: &Path, passphrase: &str) -> Result<DataKey, StoreError> {
+    let mut input = BufReader::new(File::open(from)?);
+    let bad = |_| StoreError::BadBackup;
+    let magic = read_chunk(&mut input, MAGIC.len())?;
+    if magic != MAGIC {
+        return Err(StoreError::BadBackup);
+    }
+    let length: [u8; 4] = read_chunk(&mut input, 4)?.try_into().map_err(|_| StoreError::BadBackup)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(bad)?;
+    if length > MAX_HEAD {
+        return Err(StoreError::BadBackup);
+    }
+    let encoded = read_chunk(&mut input, length)?;
+    let head =
+        proto::BackupHead::decode(encoded.as_slice()).map_err(|_| StoreError::BadBackup)?;
+    let salt: [u8; 16] = head.salt.as_ref().try_into().map_err(|_| StoreError::BadBackup)?;
+    let params = PasswordParams {
+        memory_kib: head.memory_kib,
+        iterations: head.iterations,
+        lanes: head.lanes,
+    };
+    let key: AeadKey = password::derive_key(passphrase, &salt, params)
+        .map_err(|_| StoreError::BadBackup)?;
+    let data_key = Zeroizing::new(
+        Aead::new(&key)
+            .open_prefixed(KEY_CONTEXT, &head.sealed_data_key)
+            .map_err(|_| StoreError::WrongKey)?,
+    );
+    let data_key = DataKey::try_from(data_key.as_slice()).map_err(|_| StoreError::BadBackup)?;
+    let body = chunk_key(&data_key, &encoded);
+
+    let mut output = File::options().write(true).create_new(true).open(to)?;
+    for number in 0_u64.. {
+        let chunk = read_chunk(&mut input, CHUNK + TAG)?;
+        if let Ok(plain) = body.open(&nonce(number), &[0], &chunk) {
+            output.write_all(&plain)?;
+            continue;
+        }
+        let plain = body
+            .open(&nonce(number), &[1], &chunk)
+            .map_err(|_| StoreError::BadBackup)?;
+        output.write_all(&plain)?;
+        if !read_chunk(&mut input, 1)?.is_empty() {
+            return Err(StoreError::BadBackup);
+        }
+        break;
+    }
+    output.sync_all()?;
+    Ok(data_key)
+}
+
+/// Chunks have a key of their own, bound to the head, so that counting nonces never repeat under one key.
+fn chunk_key(data_key: &DataKey, head: &[u8]) -> Aead {
+    let key = crate::crypto::kdf::derive(data_key.expose(), "ailurus/backup/chunks", head);
+    Aead::new(&AeadKey::from_bytes(*key))
+}
+
+fn nonce(number: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&number.to_be_bytes());
+    nonce
+}
+
+fn read_chunk(input: &mut impl Read, length: usize) -> Result<Vec<u8>, StoreError> {
+    let mut chunk = Vec::with_capacity(length);
+    input
+        .take(u64::try_from(length).unwrap_or(u64::MAX))
+        .read_to_end(&mut chunk)?;
+    Ok(chunk)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

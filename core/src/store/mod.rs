@@ -1,0 +1,290 @@
+//! One SQLite file per profile: channels, members, messages, and what waits to be sent.
+//!
+//! Every column that holds a secret or a body, or names a person, channel, address or node, is encrypted under a
+//! data key or stands as a keyed hash; numbers and times stand in clear (docs/SECURITY.md, "A stolen phone").
+//! Two processes may use one file: nothing is cached across transactions.
+
+mod authors;
+mod backup;
+mod channels;
+mod cipher;
+mod messages;
+mod migrations;
+mod nodes;
+mod outbox;
+mod rotations;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
+
+pub use authors::{AuthorRow, ChainState, NewAuthor, PendingEnvelope, StoredAuthor};
+pub use channels::{AccessRow, ChannelRow, ChannelState, StoredAccess, StoredChannel};
+pub use cipher::StorageKey;
+pub use messages::{MessageState, NewMessage, Page, StoredMessage};
+pub use nodes::{NodeRow, StoredNode};
+pub use outbox::{OutboxItem, SealedEnvelope};
+pub use rotations::StoredRotation;
+
+use crate::crypto::{Entropy as _, OsEntropy};
+
+use cipher::{ColumnCipher, DataKey};
+
+mod proto {
+    #![allow(missing_docs, reason = "documented in the .proto file, the source of truth")]
+    include!(concat!(env!("OUT_DIR"), "/ailurus.store.v1.rs"));
+}
+
+/// An open profile.
+pub struct Store {
+    connection: Connection,
+    cipher: ColumnCipher,
+    data_key: DataKey,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Makes a new profile at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one already; nothing is changed then.
+    pub fn create(path: &Path, key: &StorageKey) -> Result<Self, StoreError> {
+        if path.exists() {
+            return Err(StoreError::Exists);
+        }
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let mut data_key = [0; 32];
+        OsEntropy.fill(&mut data_key);
+        let data_key = DataKey::from_bytes(data_key);
+        migrations::run(&mut connection, Some(&data_key.wrap(key)))?;
+        Ok(Self::with(connection, data_key, path))
+    }
+
+    /// Opens a profile and upgrades its schema if it is of an earlier release.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`] if the key is another profile's; nothing is changed then.
+    pub fn open(path: &Path, key: &StorageKey) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing);
+        }
+        let mut connection = connect(path, OpenFlags::empty())?;
+        let data_key = DataKey::unwrap(&wrapped_key(&connection)?, key)?;
+        migrations::run(&mut connection, None)?;
+        Ok(Self::with(connection, data_key, path))
+    }
+
+    fn with(connection: Connection, data_key: DataKey, path: &Path) -> Self {
+        Self {
+            connection,
+            cipher: ColumnCipher::new(&data_key),
+            data_key,
+            path: path.to_owned(),
+        }
+    }
+
+    /// Puts the profile under another storage key.
+    pub fn change_key(&mut self, key: &StorageKey) -> Result<(), StoreError> {
+        let wrapped = self.data_key.wrap(key);
+        self.connection
+            .execute("UPDATE meta SET value = ?1 WHERE key = 'data_key'", [wrapped])?;
+        Ok(())
+    }
+
+    /// Runs `work` in a transaction that is committed if it succeeds and undone if it fails.
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let tx = Tx {
+            transaction: &transaction,
+            cipher: &self.cipher,
+        };
+        let done = work(&tx)?;
+        transaction.commit().map_err(StoreError::from)?;
+        Ok(done)
+    }
+
+    /// Runs `work` on one consistent view.
+    pub fn read<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(StoreError::from)?;
+        work(&Tx {
+            transaction: &transaction,
+            cipher: &self.cipher,
+        })
+    }
+
+    /// Changes whenever another process has written.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        Ok(self
+            .connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
+    /// Empties the write-ahead log, so that overwritten secrets do not linger in it.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// A transaction; each room of the database adds its methods.
+pub struct Tx<'a> {
+    transaction: &'a rusqlite::Transaction<'a>,
+    cipher: &'a ColumnCipher,
+}
+
+impl Tx<'_> {
+    /// The profile's own name; `None` before [`Tx::set_profile_name`].
+    pub fn profile_name(&self) -> Result<Option<String>, StoreError> {
+        let sealed: Option<Vec<u8>> = self
+            .transaction
+            .query_row("SELECT sealed FROM profile WHERE id = 1", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        sealed
+            .map(|sealed| {
+                self.decode::<proto::Profile>("profile", &sealed)
+                    .map(|profile| profile.name)
+            })
+            .transpose()
+    }
+
+    /// Sets the profile's own name.
+    pub fn set_profile_name(&self, name: &str) -> Result<(), StoreError> {
+        let record = proto::Profile {
+            name: name.to_owned(),
+        };
+        self.transaction.execute(
+            "INSERT INTO profile (id, sealed) VALUES (1, ?1)
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed",
+            [self.encode("profile", &record)],
+        )?;
+        Ok(())
+    }
+
+    fn encode(&self, column: &str, record: &impl prost::Message) -> Vec<u8> {
+        let plain = zeroize::Zeroizing::new(record.encode_to_vec());
+        self.cipher.seal(column, &plain)
+    }
+
+    fn decode<M: prost::Message + Default>(
+        &self,
+        column: &'static str,
+        sealed: &[u8],
+    ) -> Result<M, StoreError> {
+        let plain = self.cipher.open(column, sealed)?;
+        M::decode(plain.as_slice()).map_err(|_| StoreError::Corrupt(column))
+    }
+}
+
+/// Why the store cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A backup file is not one, or cut off.
+    #[error("the file is not an Ailurus backup, or is damaged; choose another one")]
+    BadBackup,
+    /// Another process holds the database for longer than 10 s.
+    #[error("the profile is in use by another process that does not let go; close it and try again")]
+    Busy,
+    /// A record does not decrypt or decode.
+    #[error("the profile is damaged ({0}); restore it from a backup")]
+    Corrupt(&'static str),
+    /// No room on the disk.
+    #[error("the disk is full; free some space and try again")]
+    DiskFull,
+    /// There is a profile already.
+    #[error("there is a profile here already; use it, or choose another folder")]
+    Exists,
+    /// A file could not be read or written.
+    #[error("the profile's file cannot be used: {0}")]
+    Io(#[from] std::io::Error),
+    /// No profile.
+    #[error("there is no profile here; make one with `init`")]
+    Missing,
+    /// A cap on something that others can grow.
+    #[error("this phone keeps at most {limit} {what}; leave or delete some first")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        limit: u32,
+    },
+    /// Written by a later release.
+    #[error("the profile was written by a later version (schema {found}); update the app")]
+    Newer {
+        /// The schema found.
+        found: i64,
+    },
+    /// The folder or file may not be written.
+    #[error("the profile's folder cannot be written; check its permissions")]
+    ReadOnly,
+    /// Anything else that SQLite reports.
+    #[error("the database reports: {0}")]
+    Sqlite(rusqlite::Error),
+    /// A record that is not there, or no longer.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    /// The storage key does not open this profile.
+    #[error("the storage key or passphrase is wrong; nothing was changed")]
+    WrongKey,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::ReadOnly
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt("file"),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// SQLite has signed integers only; what does not fit is a time or number that nobody can mean.
+fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_sql(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn wrapped_key(connection: &Connection) -> Result<Vec<u8>, StoreError> {
+    connection
+        .query_row("SELECT value FROM meta WHERE key = 'data_key'", [], |row| {
+            row.get(0)
+        })
+        .map_err(|error| match StoreError::from(error) {
+            StoreError::Sqlite(_) => StoreError::Corrupt("file"),
+            other => other,
+        })
+}

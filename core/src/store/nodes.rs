@@ -1,0 +1,244 @@
+//! The super nodes of a profile, its pseudonym at each, and how far each was read.
+
+use bytes::Bytes;
+use rusqlite::params;
+
+use crate::channel::{Address, Epoch, NodeLink};
+use crate::crypto::{NodeKey, PseudonymSecret};
+use crate::wire::time::UnixMillis;
+
+use super::{AccessRow, StoreError, Tx, from_sql, proto, to_sql};
+
+/// The row of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeRow(pub(super) i64);
+
+/// A super node that this profile uses.
+pub struct StoredNode {
+    /// Its row.
+    pub row: NodeRow,
+    /// Where it is.
+    pub link: NodeLink,
+    /// Who we are there.
+    pub pseudonym: PseudonymSecret,
+    /// How far it was read; empty before the first sync.
+    pub cursor: Bytes,
+    /// Node clock minus own clock in milliseconds, and when that was seen by the own clock.
+    pub clock: Option<(i64, UnixMillis)>,
+}
+
+impl Tx<'_> {
+    /// Adds a node under a new pseudonym; one that is known already gets the new address.
+    pub fn put_node(
+        &self,
+        link: &NodeLink,
+        pseudonym: &PseudonymSecret,
+    ) -> Result<NodeRow, StoreError> {
+        let tag = self.node_tag(link.key());
+        let known = self
+            .nodes()?
+            .into_iter()
+            .find(|node| node.link.key() == link.key());
+        if let Some(node) = known {
+            self.transaction.execute(
+                "UPDATE nodes SET sealed = ?2 WHERE id = ?1",
+                params![node.row.0, self.node_record(link, &node.pseudonym)],
+            )?;
+            return Ok(node.row);
+        }
+        self.transaction.execute(
+            "INSERT INTO nodes (tag, sealed) VALUES (?1, ?2)",
+            params![tag, self.node_record(link, pseudonym)],
+        )?;
+        Ok(NodeRow(self.transaction.last_insert_rowid()))
+    }
+
+    /// All nodes, in the order they were added.
+    pub fn nodes(&self) -> Result<Vec<StoredNode>, StoreError> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT id, sealed, cursor, offset_ms, seen_ms FROM nodes ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        let mut nodes = Vec::new();
+        while let Some(row) = rows.next()? {
+            let record: proto::Node = self.decode("nodes", &row.get::<_, Vec<u8>>(1)?)?;
+            let link = record
+                .link
+                .as_ref()
+                .and_then(|link| NodeLink::from_hint(link).ok())
+                .ok_or(StoreError::Corrupt("nodes"))?;
+            let cursor = row
+                .get::<_, Option<Vec<u8>>>(2)?
+                .map(|sealed| self.cipher.open("nodes.cursor", &sealed))
+                .transpose()?
+                .map(|cursor| Bytes::copy_from_slice(&cursor))
+                .unwrap_or_default();
+            let clock = match (row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?) {
+                (Some(offset), Some(seen)) => {
+                    Some((offset, UnixMillis::from_millis(from_sql(seen))))
+                }
+                _ => None,
+            };
+            nodes.push(StoredNode {
+                row: NodeRow(row.get(0)?),
+                link,
+                pseudonym: PseudonymSecret::try_from(record.pseudonym.as_ref())
+                    .map_err(|_| StoreError::Corrupt("nodes"))?,
+                cursor,
+                clock,
+            });
+        }
+        Ok(nodes)
+    }
+
+    /// Remembers how far a node was read.
+    pub fn set_cursor(&self, node: NodeRow, cursor: &[u8]) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached("UPDATE nodes SET cursor = ?2 WHERE id = ?1")?
+            .execute(params![node.0, self.cipher.seal("nodes.cursor", cursor)])?;
+        Ok(())
+    }
+
+    /// Remembers what a node's clock showed.
+    pub fn set_node_clock(
+        &self,
+        node: NodeRow,
+        offset_ms: i64,
+        seen: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached("UPDATE nodes SET offset_ms = ?2, seen_ms = ?3 WHERE id = ?1")?
+            .execute(params![node.0, offset_ms, to_sql(seen.as_millis())])?;
+        Ok(())
+    }
+
+    /// When the lease at `node` for an address ends; `None` if there is none.
+    pub fn lease(
+        &self,
+        node: NodeRow,
+        access: AccessRow,
+        epoch: Epoch,
+    ) -> Result<Option<UnixMillis>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT lease_end FROM leases WHERE node = ?1 AND access = ?2 AND epoch = ?3",
+        )?;
+        let mut rows = statement.query(params![node.0, access.0, to_sql(epoch.number())])?;
+        Ok(rows
+            .next()?
+            .map(|row| row.get(0))
+            .transpose()?
+            .map(|end| UnixMillis::from_secs(from_sql(end))))
+    }
+
+    /// Remembers a lease.
+    pub fn put_lease(
+        &self,
+        node: NodeRow,
+        access: AccessRow,
+        epoch: Epoch,
+        end: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO leases (node, access, epoch, lease_end) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (node, access, epoch) DO UPDATE SET lease_end = excluded.lease_end",
+            )?
+            .execute(params![
+                node.0,
+                access.0,
+                to_sql(epoch.number()),
+                to_sql(end.as_secs())
+            ])?;
+        Ok(())
+    }
+
+    /// Forgets all leases at a node, which says that it has fewer than we think.
+    pub fn forget_leases(&self, node: NodeRow) -> Result<(), StoreError> {
+        self.transaction
+            .execute("DELETE FROM leases WHERE node = ?1", [node.0])?;
+        Ok(())
+    }
+
+    /// How many leases at a node should be running at `now`.
+    pub fn leases_running(&self, node: NodeRow, now: UnixMillis) -> Result<u32, StoreError> {
+        Ok(self.transaction.query_row(
+            "SELECT count(*) FROM leases WHERE node = ?1 AND lease_end > ?2",
+            params![node.0, to_sql(now.as_secs())],
+            |row| row.get(0),
+        )?)
+    }
+
+    /// Drops leases that have ended.
+    pub fn drop_ended_leases(&self, now: UnixMillis) -> Result<(), StoreError> {
+        self.transaction.execute(
+            "DELETE FROM leases WHERE lease_end < ?1",
+            [to_sql(now.as_secs())],
+        )?;
+        Ok(())
+    }
+
+    /// Notes that every lease of an access is to be released at the nodes that hold them.
+    pub fn queue_releases(
+        &self,
+        access: AccessRow,
+        address: impl Fn(Epoch) -> Option<Address>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT node, epoch FROM leases WHERE access = ?1")?;
+        let leases: Vec<(i64, i64)> = statement
+            .query_map([access.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (node, epoch) in leases {
+            let Some(address) = address(Epoch::new(from_sql(epoch))) else {
+                continue;
+            };
+            self.transaction.execute(
+                "INSERT INTO releases (node, sealed) VALUES (?1, ?2)",
+                params![node, self.cipher.seal("releases", address.as_bytes())],
+            )?;
+        }
+        self.transaction
+            .execute("DELETE FROM leases WHERE access = ?1", [access.0])?;
+        Ok(())
+    }
+
+    /// Addresses to release at a node.
+    pub fn releases(&self, node: NodeRow) -> Result<Vec<Address>, StoreError> {
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT sealed FROM releases WHERE node = ?1")?;
+        let mut rows = statement.query([node.0])?;
+        let mut addresses = Vec::new();
+        while let Some(row) = rows.next()? {
+            let address = self
+                .cipher
+                .open("releases", &row.get::<_, Vec<u8>>(0)?)?;
+            addresses.push(
+                Address::try_from(address.as_slice())
+                    .map_err(|_| StoreError::Corrupt("releases"))?,
+            );
+        }
+        Ok(addresses)
+    }
+
+    /// The node has released all that [`Tx::releases`] named.
+    pub fn released(&self, node: NodeRow) -> Result<(), StoreError> {
+        self.transaction
+            .execute("DELETE FROM releases WHERE node = ?1", [node.0])?;
+        Ok(())
+    }
+
+    fn node_tag(&self, key: &NodeKey) -> [u8; 16] {
+        self.cipher.tag("nodes", key.as_bytes())
+    }
+
+    fn node_record(&self, link: &NodeLink, pseudonym: &PseudonymSecret) -> Vec<u8> {
+        let record = proto::Node {
+            link: Some(link.to_hint()),
+            pseudonym: Bytes::copy_from_slice(pseudonym.expose()),
+        };
+        self.encode("nodes", &record)
+    }
+}
+
