@@ -5,8 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::crypto::{
-    BlindError, DhPublic, DhSecret, Entropy, NodeSecret, PublicKey, SigningKey,
-    blind_signing, kdf,
+    BlindError, DhPublic, DhSecret, Entropy, NodeSecret, PublicKey, SigningKey, blind_signing, kdf,
     newtype::{id_newtype, secret_newtype},
 };
 
@@ -116,13 +115,23 @@ impl NewChannel {
     /// Makes a channel in `epoch`.
     pub fn create(epoch: Epoch, entropy: &mut dyn Entropy) -> Self {
         let admin = SigningKey::random(entropy);
-        let root = Root::random(entropy);
-        let read = ReadChain::new(epoch, ReadSecret::random(entropy));
+        let (access, read) = Self::create_for(admin.public(), epoch, entropy);
         Self {
-            access: Access::from_root(root, admin.public()),
+            access,
             admin,
             read,
         }
+    }
+
+    /// Makes new keys for a channel whose admin stays: what rotation needs.
+    pub fn create_for(
+        admin: PublicKey,
+        epoch: Epoch,
+        entropy: &mut dyn Entropy,
+    ) -> (Access, ReadChain) {
+        let root = Root::random(entropy);
+        let read = ReadChain::new(epoch, ReadSecret::random(entropy));
+        (Access::from_root(root, admin), read)
     }
 }
 
@@ -130,11 +139,8 @@ impl Access {
     /// Full access from its root.
     pub fn from_root(root: Root, admin: PublicKey) -> Self {
         let write = SigningKey::derive_from(root.expose(), "ailurus/write-key");
-        let reader_root = ReaderRoot::from_bytes(*kdf::derive(
-            root.expose(),
-            "ailurus/reader-root",
-            &[],
-        ));
+        let reader_root =
+            ReaderRoot::from_bytes(*kdf::derive(root.expose(), "ailurus/reader-root", &[]));
         Self::full(Origin::Root(root), write, reader_root, admin)
     }
 
@@ -200,12 +206,7 @@ impl Access {
         }
     }
 
-    fn full(
-        origin: Origin,
-        write: SigningKey,
-        reader_root: ReaderRoot,
-        admin: PublicKey,
-    ) -> Self {
+    fn full(origin: Origin, write: SigningKey, reader_root: ReaderRoot, admin: PublicKey) -> Self {
         let (address_secret, sealing) = reader_keys(&reader_root);
         Self {
             write_public: write.public(),
@@ -408,7 +409,9 @@ impl Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NarrowError {
     /// The holder lacks the keys.
-    #[error("you have {held} access to this channel, so you cannot share {wanted} access; ask a member with full access")]
+    #[error(
+        "you have {held} access to this channel, so you cannot share {wanted} access; ask a member with full access"
+    )]
     NotHeld {
         /// What the holder has.
         held: AccessKind,
@@ -416,7 +419,9 @@ pub enum NarrowError {
         wanted: AccessKind,
     },
     /// A redPanda channel has one key for everything.
-    #[error("a redPanda channel has one secret for reading and writing and no write-only access; rotate it to a native channel first")]
+    #[error(
+        "a redPanda channel has one secret for reading and writing and no write-only access; rotate it to a native channel first"
+    )]
     RedPandaWrite,
 }
 

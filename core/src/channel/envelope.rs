@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use crate::crypto::{
-    Entropy, PublicKey, Signature, SignatureError, SigningKey, batch::BatchItem,
-    kdf::TaggedHasher, newtype::id_newtype,
+    Entropy, PublicKey, Signature, SignatureError, SigningKey, batch::BatchItem, kdf::TaggedHasher,
+    newtype::id_newtype,
 };
 use crate::wire::{
     limits::{LIFETIME, MAX_AHEAD, MAX_SEALED},

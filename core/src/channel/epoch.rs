@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::crypto::{
-    kdf,
-    newtype::secret_newtype,
-};
+use crate::crypto::{kdf, newtype::secret_newtype};
 use crate::wire::{
     limits::{EPOCH, LIFETIME, MAX_AHEAD},
     time::UnixMillis,

@@ -65,7 +65,12 @@ impl Link {
         let mut payload = Payload {
             admin_public: copy(access.admin().as_bytes()),
             name: self.name.clone(),
-            nodes: self.nodes.iter().take(MAX_HINTS).map(NodeLink::to_hint).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .take(MAX_HINTS)
+                .map(NodeLink::to_hint)
+                .collect(),
             ..Payload::default()
         };
         match access.kind() {
@@ -180,7 +185,11 @@ impl FromStr for Link {
                             expected: 32,
                             found: bytes.len(),
                         })?;
-                Ok(Self::from_redpanda(SigningKey::from_bytes(key)?, String::new(), Vec::new()))
+                Ok(Self::from_redpanda(
+                    SigningKey::from_bytes(key)?,
+                    String::new(),
+                    Vec::new(),
+                ))
             }
             "pu" => Err(LinkError::RedPandaPublic),
             "an" => Err(LinkError::NodeLink),
@@ -225,7 +234,9 @@ pub enum LinkError {
     #[error("this is the link of a super node; a channel link begins with af, ar, aw or pr")]
     NodeLink,
     /// redPanda's public string.
-    #[error("a pu… string carries no read key, so nothing could be read with it; ask for the pr… string")]
+    #[error(
+        "a pu… string carries no read key, so nothing could be read with it; ask for the pr… string"
+    )]
     RedPandaPublic,
     /// Not a link at all.
     #[error(transparent)]

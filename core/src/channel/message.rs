@@ -13,8 +13,8 @@ use crate::crypto::{
     newtype::id_newtype,
 };
 use crate::wire::{
-    limits::{MAX_NAME, MAX_TEXT},
     content::Content,
+    limits::{MAX_NAME, MAX_TEXT},
     time::UnixMillis,
 };
 
@@ -147,8 +147,10 @@ impl Draft<'_> {
         let aad = header.to_bytes();
         let body = match recipient {
             Recipient::Readers(cipher) => cipher.0.seal_random(entropy, &aad, &plaintext),
-            Recipient::SealingKey(key) => hpke::seal_to(key, SEALED_INFO, &aad, &plaintext, entropy)
-                .map_err(|_| EnvelopeError::TooLarge(size))?,
+            Recipient::SealingKey(key) => {
+                hpke::seal_to(key, SEALED_INFO, &aad, &plaintext, entropy)
+                    .map_err(|_| EnvelopeError::TooLarge(size))?
+            }
         };
         let envelope = Envelope::sign(self.address, self.time, kind, &body, blinded, entropy)?;
         Ok((envelope, id))
@@ -205,7 +207,10 @@ impl Opened {
         }
         let content = Content::decode(rest).map_err(|_| OpenError::Malformed)?;
         let within = |text: &str, limit| text.len() <= limit;
-        if !content.text.as_deref().is_none_or(|text| within(text, MAX_TEXT))
+        if !content
+            .text
+            .as_deref()
+            .is_none_or(|text| within(text, MAX_TEXT))
             || !content
                 .introduction
                 .as_ref()

@@ -22,7 +22,9 @@ impl NodeLink {
     pub fn new(key: NodeKey, host: &str, port: u16) -> Result<Self, NodeLinkError> {
         let plain = !host.is_empty()
             && host.len() <= MAX_HOST
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte));
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte));
         if !plain || port == 0 {
             return Err(NodeLinkError::BadAddress);
         }
@@ -92,7 +94,9 @@ impl FromStr for NodeLink {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NodeLinkError {
     /// No usable host or port.
-    #[error("the node's address is not a host name or IP address with a port from 1 to 65535; ask its operator for the link again")]
+    #[error(
+        "the node's address is not a host name or IP address with a port from 1 to 65535; ask its operator for the link again"
+    )]
     BadAddress,
     /// The key is not 32 bytes.
     #[error("the node's key does not have 32 bytes; ask its operator for the link again")]

@@ -19,7 +19,8 @@ pub fn pad(plaintext: &mut Vec<u8>) {
 pub fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let end = padded.iter().rposition(|&byte| byte != 0)?;
     let (plaintext, rest) = padded.split_at_checked(end)?;
-    (rest.first() == Some(&MARK) && padded_len(plaintext.len()) == padded.len()).then_some(plaintext)
+    (rest.first() == Some(&MARK) && padded_len(plaintext.len()) == padded.len())
+        .then_some(plaintext)
 }
 
 const MARK: u8 = 0x80;
@@ -42,8 +43,15 @@ mod tests {
 
     #[test]
     fn known_lengths() {
-        for (length, padded) in [(0, 192), (191, 192), (192, 208), (287, 288), (288, 304), (1_023, 1_024), (1_024, 1_088)]
-        {
+        for (length, padded) in [
+            (0, 192),
+            (191, 192),
+            (192, 208),
+            (287, 288),
+            (288, 304),
+            (1_023, 1_024),
+            (1_024, 1_088),
+        ] {
             assert_eq!(padded_len(length), padded, "{length}");
         }
     }

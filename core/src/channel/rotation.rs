@@ -6,8 +6,7 @@ use prost::Message as _;
 use crate::crypto::{DhPublic, DhSecret, Entropy, PublicKey, Signature, SigningKey, hpke, kdf};
 use crate::wire::{
     content::{
-        Appointment, AppointmentStatement, Rotated, RotationNotice, RotationSlot,
-        RotationStatement,
+        Appointment, AppointmentStatement, Rotated, RotationNotice, RotationSlot, RotationStatement,
     },
     limits::MAX_SEALED,
     time::UnixMillis,
@@ -124,11 +123,7 @@ impl Rotation {
     }
 
     /// The new access for `author`; `None` if there is no slot for it.
-    pub fn open(
-        &self,
-        author: &AuthorHint,
-        dh: &DhSecret,
-    ) -> Result<Option<Link>, RotationError> {
+    pub fn open(&self, author: &AuthorHint, dh: &DhSecret) -> Result<Option<Link>, RotationError> {
         let Some(slot) = self
             .slots
             .iter()

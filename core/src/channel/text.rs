@@ -17,8 +17,12 @@ pub(super) fn encode(prefix: &str, payload: &[u8]) -> Zeroizing<String> {
 
 /// Splits text into its prefix and payload; white space anywhere is dropped, as line breaks in messages make it.
 pub(super) fn decode(text: &str) -> Result<(String, Zeroizing<Vec<u8>>), TextError> {
-    let text: Zeroizing<String> =
-        Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).take(MAX_LINK + 1).collect());
+    let text: Zeroizing<String> = Zeroizing::new(
+        text.chars()
+            .filter(|c| !c.is_whitespace())
+            .take(MAX_LINK + 1)
+            .collect(),
+    );
     if text.chars().count() > MAX_LINK {
         return Err(TextError::TooLong);
     }
@@ -33,7 +37,11 @@ pub(super) fn decode(text: &str) -> Result<(String, Zeroizing<Vec<u8>>), TextErr
             .into_vec()
             .map_err(|_| TextError::NotBase58)?,
     );
-    let Some(length) = bytes.len().checked_sub(CHECKSUM).filter(|&length| length > 0) else {
+    let Some(length) = bytes
+        .len()
+        .checked_sub(CHECKSUM)
+        .filter(|&length| length > 0)
+    else {
         return Err(TextError::Truncated);
     };
     let expected = checksum(prefix, bytes.get(..length).unwrap_or_default());
@@ -48,7 +56,9 @@ pub(super) fn decode(text: &str) -> Result<(String, Zeroizing<Vec<u8>>), TextErr
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
     /// Characters outside Base58.
-    #[error("the link has characters that do not belong in one (0, O, I, l or punctuation); copy it again")]
+    #[error(
+        "the link has characters that do not belong in one (0, O, I, l or punctuation); copy it again"
+    )]
     NotBase58,
     /// Longer than any link.
     #[error("the link is longer than {MAX_LINK} characters; copy only the link itself")]
@@ -57,10 +67,14 @@ pub enum TextError {
     #[error("the link is cut off; copy all of it")]
     Truncated,
     /// Not one of the types.
-    #[error("the link does not begin with a known type (af, ar, aw, an, pr, pu); copy all of it, or update the app")]
+    #[error(
+        "the link does not begin with a known type (af, ar, aw, an, pr, pu); copy all of it, or update the app"
+    )]
     UnknownPrefix,
     /// Mistyped or cut off.
-    #[error("the link's checksum is wrong: a character is missing or changed; copy or scan it again")]
+    #[error(
+        "the link's checksum is wrong: a character is missing or changed; copy or scan it again"
+    )]
     WrongChecksum,
 }
 

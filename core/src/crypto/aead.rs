@@ -31,7 +31,9 @@ pub enum AeadError {
     #[error("the sealed text is shorter than its nonce and tag: fetch it again in full")]
     TooShort,
     /// Key, nonce, associated data or ciphertext is not the one that was sealed.
-    #[error("the sealed text does not open with this key and context: it was altered or meant for someone else")]
+    #[error(
+        "the sealed text does not open with this key and context: it was altered or meant for someone else"
+    )]
     Rejected,
 }
 
@@ -91,18 +93,18 @@ impl Aead {
     /// # Errors
     ///
     /// [`AeadError`] if it is too short or not what was sealed; no plaintext is shown then.
-    pub fn open(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, AeadError> {
+    pub fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        ciphertext: &[u8],
+    ) -> Result<Vec<u8>, AeadError> {
         let Some((text, tag)) = ciphertext.split_last_chunk::<TAG_LEN>() else {
             return Err(AeadError::TooShort);
         };
         let mut buffer = text.to_vec();
         self.cipher
-            .decrypt_inout_detached(
-                nonce.into(),
-                aad,
-                buffer.as_mut_slice().into(),
-                tag.into(),
-            )
+            .decrypt_inout_detached(nonce.into(), aad, buffer.as_mut_slice().into(), tag.into())
             .map_err(|_| AeadError::Rejected)?;
         Ok(buffer)
     }
@@ -154,8 +156,14 @@ mod tests {
         let aead = Aead::new(&AeadKey::random(&mut entropy));
         let other = Aead::new(&AeadKey::random(&mut entropy));
         let sealed = aead.seal_random(&mut entropy, b"header", b"text");
-        assert_eq!(other.open_prefixed(b"header", &sealed), Err(AeadError::Rejected));
-        assert_eq!(aead.open_prefixed(b"Header", &sealed), Err(AeadError::Rejected));
+        assert_eq!(
+            other.open_prefixed(b"header", &sealed),
+            Err(AeadError::Rejected)
+        );
+        assert_eq!(
+            aead.open_prefixed(b"Header", &sealed),
+            Err(AeadError::Rejected)
+        );
     }
 
     proptest! {

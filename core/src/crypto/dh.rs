@@ -39,7 +39,9 @@ impl DhSecret {
     ///
     /// [`DhError::SmallOrder`] if the result would be all zero.
     pub fn diffie_hellman(&self, other: &DhPublic) -> Result<SharedSecret, DhError> {
-        let shared = self.inner().diffie_hellman(&PublicKey::from(*other.as_bytes()));
+        let shared = self
+            .inner()
+            .diffie_hellman(&PublicKey::from(*other.as_bytes()));
         if !shared.was_contributory() {
             return Err(DhError::SmallOrder);
         }
@@ -59,7 +61,10 @@ mod tests {
     #[test]
     fn both_sides_agree() {
         let mut entropy = SeededEntropy::from_u64(1);
-        let (alice, bob) = (DhSecret::random(&mut entropy), DhSecret::random(&mut entropy));
+        let (alice, bob) = (
+            DhSecret::random(&mut entropy),
+            DhSecret::random(&mut entropy),
+        );
         let shared = alice.diffie_hellman(&bob.public()).unwrap();
         assert!(shared.ct_eq(&bob.diffie_hellman(&alice.public()).unwrap()));
         assert!(!shared.ct_eq(&alice.diffie_hellman(&alice.public()).unwrap()));
@@ -71,7 +76,10 @@ mod tests {
         let mut one = [0; 32];
         one[0] = 1;
         for point in [[0; 32], one] {
-            assert_eq!(alice.diffie_hellman(&DhPublic::from_bytes(point)).err(), Some(DhError::SmallOrder));
+            assert_eq!(
+                alice.diffie_hellman(&DhPublic::from_bytes(point)).err(),
+                Some(DhError::SmallOrder)
+            );
         }
     }
 }

@@ -90,7 +90,11 @@ fn pkcs8_der(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     der
 }
 
-fn verify_strict(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), SignatureError> {
+fn verify_strict(
+    key: &[u8; 32],
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), SignatureError> {
     VerifyingKey::from_bytes(key)
         .and_then(|key| key.verify_strict(message, &Signature::from_bytes(signature)))
         .map_err(|_| SignatureError)
@@ -104,11 +108,20 @@ mod tests {
     #[test]
     fn a_signature_fits_one_key_and_message() {
         let mut entropy = SeededEntropy::from_u64(1);
-        let (alice, bob) = (NodeSecret::random(&mut entropy), NodeSecret::random(&mut entropy));
+        let (alice, bob) = (
+            NodeSecret::random(&mut entropy),
+            NodeSecret::random(&mut entropy),
+        );
         let signature = alice.sign(b"hello");
         assert_eq!(alice.public().verify(b"hello", &signature), Ok(()));
-        assert_eq!(alice.public().verify(b"hallo", &signature), Err(SignatureError));
-        assert_eq!(bob.public().verify(b"hello", &signature), Err(SignatureError));
+        assert_eq!(
+            alice.public().verify(b"hallo", &signature),
+            Err(SignatureError)
+        );
+        assert_eq!(
+            bob.public().verify(b"hello", &signature),
+            Err(SignatureError)
+        );
     }
 
     #[test]
@@ -119,8 +132,14 @@ mod tests {
         neutral[0] = 1;
         let mut forged = [0; 64];
         forged[0] = 1;
-        assert_eq!(AccessKey::from_bytes(neutral).verify(b"", &forged), Err(SignatureError));
-        assert_eq!(AccessKey::from_bytes([0xff; 32]).verify(b"", &signature), Err(SignatureError));
+        assert_eq!(
+            AccessKey::from_bytes(neutral).verify(b"", &forged),
+            Err(SignatureError)
+        );
+        assert_eq!(
+            AccessKey::from_bytes([0xff; 32]).verify(b"", &signature),
+            Err(SignatureError)
+        );
     }
 
     #[test]

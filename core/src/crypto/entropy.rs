@@ -36,7 +36,9 @@ impl Entropy for OsEntropy {
     /// handle it.
     fn fill(&mut self, out: &mut [u8]) {
         if let Err(error) = getrandom::fill(out) {
-            panic!("the operating system has no random source ({error}); no key can be made safely");
+            panic!(
+                "the operating system has no random source ({error}); no key can be made safely"
+            );
         }
     }
 }

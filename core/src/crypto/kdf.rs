@@ -14,7 +14,9 @@ const MAX_HKDF_OUTPUT: usize = 255 * 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KdfError {
     /// More bytes were asked for than HKDF-SHA256 can give.
-    #[error("HKDF-SHA256 gives at most 8,160 bytes: ask for fewer, or derive several keys with different labels")]
+    #[error(
+        "HKDF-SHA256 gives at most 8,160 bytes: ask for fewer, or derive several keys with different labels"
+    )]
     OutputTooLong,
 }
 
@@ -60,7 +62,12 @@ impl TaggedHasher {
 /// A label contains no zero byte, so two labels cannot give the same info. `N` is at most 8,160 bytes, checked when
 /// compiled.
 pub fn derive<const N: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zeroizing<[u8; N]> {
-    const { assert!(N <= MAX_HKDF_OUTPUT, "HKDF-SHA256 gives at most 8,160 bytes") };
+    const {
+        assert!(
+            N <= MAX_HKDF_OUTPUT,
+            "HKDF-SHA256 gives at most 8,160 bytes"
+        )
+    };
     debug_assert!(!label.contains('\0'), "a label contains no zero byte");
     let mut output = Zeroizing::new([0; N]);
     Hkdf::<Sha256>::new(None, secret)
@@ -71,12 +78,17 @@ pub fn derive<const N: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zer
 
 /// HKDF-SHA256 (RFC 5869) with every input open, for protocols that prescribe their own salt and info.
 ///
-/// Our own keys come from [`derive`].
+/// Our own keys come from [`derive()`].
 ///
 /// # Errors
 ///
 /// [`KdfError::OutputTooLong`] if `output` is longer than 8,160 bytes.
-pub fn hkdf_sha256(secret: &[u8], salt: &[u8], info: &[u8], output: &mut [u8]) -> Result<(), KdfError> {
+pub fn hkdf_sha256(
+    secret: &[u8],
+    salt: &[u8],
+    info: &[u8],
+    output: &mut [u8],
+) -> Result<(), KdfError> {
     Hkdf::<Sha256>::new(Some(salt), secret)
         .expand(info, output)
         .map_err(|_| KdfError::OutputTooLong)
@@ -84,7 +96,8 @@ pub fn hkdf_sha256(secret: &[u8], salt: &[u8], info: &[u8], output: &mut [u8]) -
 
 /// HMAC-SHA256 (RFC 2104) of the parts one after another.
 pub fn keyed_hash(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
+    let mut mac =
+        <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);
     }
@@ -112,7 +125,10 @@ mod tests {
     fn a_tagged_hash_is_what_bip_340_says() {
         let tag = sha256(&[b"BIP0340/challenge"]);
         let expected = sha256(&[&tag, &tag, b"message"]);
-        assert_eq!(tagged_hash("BIP0340/challenge", &[b"mess", b"age"]), expected);
+        assert_eq!(
+            tagged_hash("BIP0340/challenge", &[b"mess", b"age"]),
+            expected
+        );
         assert_ne!(tagged_hash("BIP0340/nonce", &[b"message"]), expected);
     }
 
@@ -127,7 +143,10 @@ mod tests {
     #[test]
     fn an_output_that_hkdf_cannot_give_is_an_error() {
         let mut output = vec![0; MAX_HKDF_OUTPUT + 1];
-        assert_eq!(hkdf_sha256(b"secret", b"", b"", &mut output), Err(KdfError::OutputTooLong));
+        assert_eq!(
+            hkdf_sha256(b"secret", b"", b"", &mut output),
+            Err(KdfError::OutputTooLong)
+        );
         assert_eq!(hkdf_sha256(b"secret", b"", b"", &mut output[1..]), Ok(()));
     }
 
@@ -137,6 +156,9 @@ mod tests {
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
         let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(hex::encode(keyed_hash(&key, &[b"what do ya want ", b"for nothing?"])), expected);
+        assert_eq!(
+            hex::encode(keyed_hash(&key, &[b"what do ya want ", b"for nothing?"])),
+            expected
+        );
     }
 }

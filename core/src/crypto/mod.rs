@@ -23,6 +23,7 @@
 //! protocol code replays from a seed.
 
 pub mod aead;
+mod affine;
 pub mod batch;
 pub mod blind;
 pub mod dh;

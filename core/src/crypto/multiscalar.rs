@@ -6,14 +6,11 @@
 //! positions. Affine additions with a shared inversion take about half the multiplications of the complete formulas.
 
 use k256::{
-    AffinePoint, ProjectivePoint, Scalar, Secp256k1,
-    elliptic_curve::{
-        ff::PrimeField, group::Group, hazmat::FieldArithmetic, point::AffineCoordinates, scalar::IsHigh,
-    },
+    ProjectivePoint, Scalar,
+    elliptic_curve::{ff::PrimeField, group::Group, scalar::IsHigh},
 };
 
-/// Coordinates, with k256's lazy reduction: what is kept here always has magnitude 1.
-type Field = <Secp256k1 as FieldArithmetic>::FieldElement;
+use crate::crypto::affine::{Field, Inverter, Point};
 
 /// Width of the non-adjacent form.
 const WIDTH: u32 = 5;
@@ -24,14 +21,10 @@ const TABLE: usize = 1 << (WIDTH - 2);
 /// Bit positions that the non-adjacent form of a 128-bit number can have.
 const POSITIONS: usize = 129;
 
-/// λ and β of the endomorphism λ·(x, y) = (β·x, y) (Gallant, Lambert, Vanstone, CRYPTO 2001), big-endian.
+/// λ of the endomorphism λ·(x, y) = (β·x, y), big-endian; see [`Point::times_lambda`].
 const LAMBDA: [u8; 32] = [
-    0x53, 0x63, 0xad, 0x4c, 0xc0, 0x5c, 0x30, 0xe0, 0xa5, 0x26, 0x1c, 0x02, 0x88, 0x12, 0x64, 0x5a, 0x12, 0x2e, 0x22,
-    0xea, 0x20, 0x81, 0x66, 0x78, 0xdf, 0x02, 0x96, 0x7c, 0x1b, 0x23, 0xbd, 0x72,
-];
-const BETA: [u8; 32] = [
-    0x7a, 0xe9, 0x6a, 0x2b, 0x65, 0x7c, 0x07, 0x10, 0x6e, 0x64, 0x47, 0x9e, 0xac, 0x34, 0x34, 0xe9, 0x9c, 0xf0, 0x49,
-    0x75, 0x12, 0xf5, 0x89, 0x95, 0xc1, 0x39, 0x6c, 0x28, 0x71, 0x95, 0x01, 0xee,
+    0x53, 0x63, 0xad, 0x4c, 0xc0, 0x5c, 0x30, 0xe0, 0xa5, 0x26, 0x1c, 0x02, 0x88, 0x12, 0x64, 0x5a,
+    0x12, 0x2e, 0x22, 0xea, 0x20, 0x81, 0x66, 0x78, 0xdf, 0x02, 0x96, 0x7c, 0x1b, 0x23, 0xbd, 0x72,
 ];
 
 /// The short lattice basis of the endomorphism, -b1 and b2 (Guide to Elliptic Curve Cryptography, algorithm 3.74).
@@ -39,62 +32,18 @@ const MINUS_B1: u128 = 0xe443_7ed6_010e_8828_6f54_7fa9_0abf_e4c3;
 const B2: u128 = 0x3086_d221_a7d4_6bcd_e86c_90e4_9284_eb15;
 
 /// round(2^384·b2/n) and round(2^384·(-b1)/n), little-endian limbs.
-const G1: [u64; 4] = [0xe893_209a_45db_b031, 0x3daa_8a14_71e8_ca7f, 0xe86c_90e4_9284_eb15, 0x3086_d221_a7d4_6bcd];
-const G2: [u64; 4] = [0x1571_b4ae_8ac4_7f71, 0x2212_08ac_9df5_06c6, 0x6f54_7fa9_0abf_e4c4, 0xe443_7ed6_010e_8828];
-
-/// A finite point in affine coordinates.
-#[derive(Clone, Copy)]
-pub(super) struct Point {
-    x: Field,
-    y: Field,
-}
-
-impl Point {
-    /// The point of this x coordinate with even y, if there is one (BIP-340, lift_x).
-    pub(super) fn lift_x(bytes: &[u8; 32]) -> Option<Self> {
-        let x = Field::from_bytes(&(*bytes).into()).into_option()?;
-        let y = (x.square() * x + Field::from_u64(7)).sqrt().into_option()?.normalize();
-        let y = if bool::from(y.is_odd()) { y.negate(1).normalize() } else { y };
-        Some(Self { x, y })
-    }
-
-    /// The coordinates of a finite point.
-    pub(super) fn from_affine(point: &AffinePoint) -> Option<Self> {
-        let x = Field::from_bytes(&point.x()).into_option()?;
-        let y = Field::from_bytes(&point.y()).into_option()?;
-        (!bool::from(y.is_zero())).then_some(Self { x, y })
-    }
-
-    fn to_affine(self) -> AffinePoint {
-        AffinePoint::from_coordinates(&self.x.to_bytes(), &self.y.to_bytes())
-            .into_option()
-            .expect("sums of points of the curve are on the curve")
-    }
-
-    fn negate(self) -> Self {
-        Self {
-            x: self.x,
-            y: self.y.negate(1).normalize_weak(),
-        }
-    }
-
-    /// self + other, given 1/(other.x - self.x).
-    fn add(&self, other: &Self, inverse: &Field) -> Self {
-        self.chord((other.y + self.y.negate(1)).mul(inverse), &other.x)
-    }
-
-    /// 2·self, given 1/(2·self.y).
-    fn double(&self, inverse: &Field) -> Self {
-        self.chord(self.x.square().mul_single(3).mul(inverse), &self.x)
-    }
-
-    /// The third point on the line of this slope through self and the point at `other_x`, negated.
-    fn chord(&self, slope: Field, other_x: &Field) -> Self {
-        let x = (slope.square() + (self.x + other_x).negate(2)).normalize_weak();
-        let y = (slope * (self.x + x.negate(1)) + self.y.negate(1)).normalize_weak();
-        Self { x, y }
-    }
-}
+const G1: [u64; 4] = [
+    0xe893_209a_45db_b031,
+    0x3daa_8a14_71e8_ca7f,
+    0xe86c_90e4_9284_eb15,
+    0x3086_d221_a7d4_6bcd,
+];
+const G2: [u64; 4] = [
+    0x1571_b4ae_8ac4_7f71,
+    0x2212_08ac_9df5_06c6,
+    0x6f54_7fa9_0abf_e4c4,
+    0xe443_7ed6_010e_8828,
+];
 
 /// A point and its factor.
 pub(super) struct Term {
@@ -105,12 +54,10 @@ pub(super) struct Term {
 /// Splits factor·point into two terms with factors below 2^128, by the endomorphism.
 pub(super) fn split(point: Point, factor: &Scalar) -> [Term; 2] {
     let (first, second) = decompose(factor);
-    let beta = Field::from_bytes(&BETA.into()).expect("β is below p");
-    let turned = Point {
-        x: point.x * beta,
-        y: point.y,
-    };
-    [signed_term(point, first), signed_term(turned, second)]
+    [
+        signed_term(point, first),
+        signed_term(point.times_lambda(), second),
+    ]
 }
 
 /// The sum of all terms.
@@ -316,50 +263,102 @@ impl Buckets {
     }
 }
 
-/// Inverts many non-zero field elements with one inversion (Montgomery's trick).
-#[derive(Default)]
-struct Inverter {
-    values: Vec<Field>,
-    /// Products of all values before the one at the same index.
-    products: Vec<Field>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl Inverter {
-    fn invert(&mut self, values: impl Iterator<Item = Field>) -> &[Field] {
-        self.clear();
-        for value in values {
-            self.push(value);
+    use super::*;
+
+    fn point(scalar: u64) -> Point {
+        Point::from_affine(&(ProjectivePoint::GENERATOR * Scalar::from(scalar)).to_affine())
+            .unwrap()
+    }
+
+    /// The sum by k256's own multiplication.
+    fn expected(factors: &[(u64, u128)]) -> ProjectivePoint {
+        let total: Scalar = factors
+            .iter()
+            .map(|(point, factor)| Scalar::from(*point) * Scalar::from(*factor))
+            .sum();
+        ProjectivePoint::GENERATOR * total
+    }
+
+    fn check(factors: &[(u64, u128)]) {
+        let terms: Vec<_> = factors
+            .iter()
+            .map(|&(scalar, factor)| Term {
+                point: point(scalar),
+                factor,
+            })
+            .collect();
+        assert!(sum(&terms) == expected(factors), "{factors:?}");
+    }
+
+    #[test]
+    fn extreme_factors_and_empty_sums() {
+        check(&[]);
+        check(&[(1, 0)]);
+        check(&[(1, 1), (2, 0), (3, u128::MAX)]);
+        check(&[
+            (5, u128::MAX),
+            (6, u128::MAX),
+            (7, u128::MAX - 1),
+            (8, 1 << 127),
+        ]);
+        for shift in 0..128 {
+            check(&[(9, 1 << shift), (10, u128::MAX >> shift)]);
         }
-        self.finish()
     }
 
-    fn clear(&mut self) {
-        self.values.clear();
-        self.products.clear();
-    }
-
-    fn push(&mut self, value: Field) {
-        let product = match (self.values.last(), self.products.last()) {
-            (Some(value), Some(product)) => product * value,
-            _ => Field::ONE,
+    #[test]
+    fn equal_and_opposite_points_meet_in_a_bucket() {
+        check(&[(4, 77), (4, 77), (4, 77), (4, 77), (5, 77)]);
+        let opposite = |factor| {
+            [
+                Term {
+                    point: point(4),
+                    factor,
+                },
+                Term {
+                    point: point(4).negate(),
+                    factor,
+                },
+                Term {
+                    point: point(7),
+                    factor: 3,
+                },
+            ]
         };
-        self.products.push(product);
-        self.values.push(value);
+        assert!(sum(&opposite(0x1234_5678_9abc)) == expected(&[(7, 3)]));
+        assert!(bool::from(sum(&opposite(99)[..2]).is_identity()));
+        // 3·(4·G) and 1·(12·G) are one point reached in two ways.
+        check(&[(4, 3), (12, 1), (12, 1), (4, 3)]);
     }
 
-    /// The inverses, in the order in which the values came.
-    fn finish(&mut self) -> &[Field] {
-        let (Some(value), Some(product)) = (self.values.last(), self.products.last()) else {
-            return &[];
-        };
-        let mut inverse = (product * value)
-            .invert_vartime()
-            .expect("no value is zero, so their product is not");
-        for (value, product) in self.values.iter_mut().zip(&self.products).rev() {
-            let next = inverse * &*value;
-            *value = inverse * product;
-            inverse = next;
+    #[test]
+    fn the_endomorphism_multiplies_by_lambda() {
+        let lambda = Scalar::from_repr(LAMBDA.into()).unwrap();
+        let [_, turned] = split(point(5), &lambda);
+        let product = ProjectivePoint::GENERATOR * (lambda * Scalar::from(5u64));
+        assert!(product == turned.point.to_affine());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn a_sum_is_that_of_single_products(factors in prop::collection::vec((1..20u64, any::<u128>()), 0..20)) {
+            check(&factors);
         }
-        &self.values
+
+        #[test]
+        fn splitting_keeps_the_product(bytes in any::<[u8; 32]>()) {
+            let factor = <Scalar as k256::elliptic_curve::ops::Reduce<k256::U256>>::reduce(&k256::U256::from_be_slice(&bytes));
+            let (first, second) = decompose(&factor);
+            for part in [first, second] {
+                let part = if bool::from(part.is_high()) { -part } else { part };
+                prop_assert_eq!(&limbs(&part)[2..], [0, 0]);
+            }
+            prop_assert!(sum(&split(point(3), &factor)) == ProjectivePoint::GENERATOR * (factor * Scalar::from(3u64)));
+        }
     }
 }

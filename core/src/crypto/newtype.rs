@@ -4,7 +4,9 @@
 
 /// A byte string had the wrong length for the type it should become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} is {expected} bytes long, but {found} were given: pass the whole value and nothing else")]
+#[error(
+    "a {what} is {expected} bytes long, but {found} were given: pass the whole value and nothing else"
+)]
 pub struct LengthError {
     /// Name of the type.
     pub what: &'static str,
@@ -38,6 +40,8 @@ macro_rules! id_newtype {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name([u8; $len]);
 
+        // A type made by a macro need not use every item of the set.
+        #[allow(dead_code)]
         impl $name {
             /// Length in bytes.
             pub const LEN: usize = $len;
@@ -105,7 +109,7 @@ macro_rules! secret_newtype {
         $(#[$meta])*
         $vis struct $name(::zeroize::Zeroizing<[u8; $len]>);
 
-        // A type made by a macro need not use every method of the set.
+        // A type made by a macro need not use every item of the set.
         #[allow(dead_code)]
         impl $name {
             /// Length in bytes.
@@ -189,18 +193,34 @@ mod tests {
 
     #[test]
     fn a_wrong_length_or_digit_is_refused() {
-        let error = LengthError { what: "TestId", expected: 6, found: 5 };
+        let error = LengthError {
+            what: "TestId",
+            expected: 6,
+            found: 5,
+        };
         assert_eq!(TestId::try_from([0; 5].as_slice()), Err(error));
-        assert_eq!("0000000000".parse::<TestId>(), Err(ParseIdError::Length(error)));
-        assert_eq!("zz".parse::<TestId>(), Err(ParseIdError::Digits { what: "TestId" }));
-        assert_eq!("é".parse::<TestId>(), Err(ParseIdError::Digits { what: "TestId" }));
+        assert_eq!(
+            "0000000000".parse::<TestId>(),
+            Err(ParseIdError::Length(error))
+        );
+        assert_eq!(
+            "zz".parse::<TestId>(),
+            Err(ParseIdError::Digits { what: "TestId" })
+        );
+        assert_eq!(
+            "é".parse::<TestId>(),
+            Err(ParseIdError::Digits { what: "TestId" })
+        );
         assert!(TestSecret::try_from([0; 33].as_slice()).is_err());
     }
 
     #[test]
     fn secrets_compare_by_content() {
         let mut entropy = SeededEntropy::from_u64(1);
-        let (one, two) = (TestSecret::random(&mut entropy), TestSecret::random(&mut entropy));
+        let (one, two) = (
+            TestSecret::random(&mut entropy),
+            TestSecret::random(&mut entropy),
+        );
         assert!(one.ct_eq(&one.duplicate()));
         assert!(!one.ct_eq(&two));
         assert!(TestSecret::try_from(two.expose().as_slice()).is_ok_and(|copy| copy.ct_eq(&two)));

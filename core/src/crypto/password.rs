@@ -58,7 +58,9 @@ impl PasswordParams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Memory is out of bounds.
-    #[error("Argon2id memory of {0} KiB is not between 8 KiB a lane and 256 MiB: the file is damaged or hostile")]
+    #[error(
+        "Argon2id memory of {0} KiB is not between 8 KiB a lane and 256 MiB: the file is damaged or hostile"
+    )]
     Memory(u32),
     /// The number of passes is out of bounds.
     #[error("{0} Argon2id passes are not between 1 and 10: the file is damaged or hostile")]
@@ -78,10 +80,19 @@ pub enum PasswordError {
 /// # Errors
 ///
 /// [`PasswordError`] if a parameter is out of bounds; no memory has been taken then.
-pub fn derive_key(passphrase: &str, salt: &[u8; 16], params: PasswordParams) -> Result<AeadKey, PasswordError> {
+pub fn derive_key(
+    passphrase: &str,
+    salt: &[u8; 16],
+    params: PasswordParams,
+) -> Result<AeadKey, PasswordError> {
     params.check()?;
-    let costs = Params::new(params.memory_kib, params.iterations, params.lanes, Some(AeadKey::LEN))
-        .map_err(|_| PasswordError::Memory(params.memory_kib))?;
+    let costs = Params::new(
+        params.memory_kib,
+        params.iterations,
+        params.lanes,
+        Some(AeadKey::LEN),
+    )
+    .map_err(|_| PasswordError::Memory(params.memory_kib))?;
     let mut key = Zeroizing::new([0; AeadKey::LEN]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, costs)
         .hash_password_into(passphrase.as_bytes(), salt, key.as_mut_slice())
@@ -102,7 +113,10 @@ mod tests {
     #[test]
     fn phrase_salt_and_cost_all_matter() {
         let key = derive_key("phrase", &[1; 16], QUICK).unwrap();
-        let twice = PasswordParams { iterations: 2, ..QUICK };
+        let twice = PasswordParams {
+            iterations: 2,
+            ..QUICK
+        };
         assert!(key.ct_eq(&derive_key("phrase", &[1; 16], QUICK).unwrap()));
         assert!(!key.ct_eq(&derive_key("Phrase", &[1; 16], QUICK).unwrap()));
         assert!(!key.ct_eq(&derive_key("phrase", &[2; 16], QUICK).unwrap()));
@@ -110,15 +124,67 @@ mod tests {
     }
 
     #[test]
+    fn standard_keys_match_openssl() {
+        // From OpenSSL's Argon2id, through Python's `cryptography` 48.
+        let expected = "5e5200462044d270c5ecfb1fb9b9c497bfa48f661c229469141c9d2c3bb10e02";
+        let key = derive_key(
+            "correct horse",
+            b"0123456789abcdef",
+            PasswordParams::STANDARD,
+        )
+        .unwrap();
+        assert_eq!(hex::encode(key.expose()), expected);
+    }
+
+    #[test]
     fn hostile_parameters_are_refused_before_memory_is_taken() {
         let hostile = [
-            (PasswordParams { memory_kib: MAX_MEMORY_KIB + 1, ..QUICK }, PasswordError::Memory(MAX_MEMORY_KIB + 1)),
-            (PasswordParams { memory_kib: u32::MAX, ..QUICK }, PasswordError::Memory(u32::MAX)),
-            (PasswordParams { memory_kib: 7, ..QUICK }, PasswordError::Memory(7)),
-            (PasswordParams { iterations: 11, ..QUICK }, PasswordError::Iterations(11)),
-            (PasswordParams { iterations: 0, ..QUICK }, PasswordError::Iterations(0)),
-            (PasswordParams { lanes: u32::MAX, ..QUICK }, PasswordError::Lanes(u32::MAX)),
-            (PasswordParams { lanes: 0, ..QUICK }, PasswordError::Lanes(0)),
+            (
+                PasswordParams {
+                    memory_kib: MAX_MEMORY_KIB + 1,
+                    ..QUICK
+                },
+                PasswordError::Memory(MAX_MEMORY_KIB + 1),
+            ),
+            (
+                PasswordParams {
+                    memory_kib: u32::MAX,
+                    ..QUICK
+                },
+                PasswordError::Memory(u32::MAX),
+            ),
+            (
+                PasswordParams {
+                    memory_kib: 7,
+                    ..QUICK
+                },
+                PasswordError::Memory(7),
+            ),
+            (
+                PasswordParams {
+                    iterations: 11,
+                    ..QUICK
+                },
+                PasswordError::Iterations(11),
+            ),
+            (
+                PasswordParams {
+                    iterations: 0,
+                    ..QUICK
+                },
+                PasswordError::Iterations(0),
+            ),
+            (
+                PasswordParams {
+                    lanes: u32::MAX,
+                    ..QUICK
+                },
+                PasswordError::Lanes(u32::MAX),
+            ),
+            (
+                PasswordParams { lanes: 0, ..QUICK },
+                PasswordError::Lanes(0),
+            ),
         ];
         for (params, error) in hostile {
             assert_eq!(derive_key("phrase", &[0; 16], params).err(), Some(error));

@@ -12,11 +12,7 @@ use std::{
 
 use k256::{
     AffinePoint, NonZeroScalar,
-    elliptic_curve::{
-        ff::PrimeField,
-        sec1::ToSec1Point,
-        subtle::ConstantTimeEq,
-    },
+    elliptic_curve::subtle::ConstantTimeEq,
     schnorr::{
         self,
         signature::{
@@ -25,7 +21,7 @@ use k256::{
         },
     },
 };
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::{
     entropy::{self, Entropy},
@@ -40,7 +36,9 @@ pub enum KeyError {
     #[error("a private key cannot be zero: draw a new one or restore the right one")]
     Zero,
     /// The private key is not below the order of the curve.
-    #[error("the private key is not below the order of secp256k1: draw a new one or restore the right one")]
+    #[error(
+        "the private key is not below the order of secp256k1: draw a new one or restore the right one"
+    )]
     OutOfRange,
     /// No point of the curve has this x coordinate.
     #[error("the public key is not on secp256k1: ask for the right key")]
@@ -135,11 +133,16 @@ impl SigningKey {
         Signature(signature.to_bytes())
     }
 
-    pub(super) fn from_scalar(scalar: NonZeroScalar) -> Self {
+    pub(super) fn from_scalar(mut scalar: NonZeroScalar) -> Self {
         let secret = Zeroizing::new(scalar.to_bytes().into());
         let inner = schnorr::SigningKey::from(scalar);
+        scalar.zeroize();
         let public = PublicKey::from_verifying(*inner.verifying_key());
-        Self { secret, inner, public }
+        Self {
+            secret,
+            inner,
+            public,
+        }
     }
 
     /// The secret scalar, negated if its point has odd y: the one whose point is the lifted public key.
@@ -150,7 +153,11 @@ impl SigningKey {
 
 /// The 33-byte SEC 1 public key with its parity, which redPanda uses.
 pub fn compressed_public(key: &SigningKey) -> [u8; 33] {
-    let flipped = !bool::from(key.secret.as_slice().ct_eq(key.even_scalar().to_bytes().as_slice()));
+    let flipped = !bool::from(
+        key.secret
+            .as_slice()
+            .ct_eq(key.even_scalar().to_bytes().as_slice()),
+    );
     let mut bytes = [0; 33];
     bytes[0] = if flipped { 3 } else { 2 };
     bytes[1..].copy_from_slice(key.public.as_bytes());
@@ -199,7 +206,9 @@ impl PublicKey {
 
     /// The x-only key of any finite point.
     pub(super) fn from_affine(point: AffinePoint) -> Option<Self> {
-        schnorr::VerifyingKey::try_from(point).ok().map(Self::from_verifying)
+        schnorr::VerifyingKey::try_from(point)
+            .ok()
+            .map(Self::from_verifying)
     }
 
     fn from_verifying(point: schnorr::VerifyingKey) -> Self {
@@ -320,6 +329,8 @@ impl TryCryptoRng for FixedAux<'_> {}
 
 #[cfg(test)]
 mod tests {
+    use k256::elliptic_curve::sec1::ToSec1Point;
+
     use super::*;
     use crate::crypto::entropy::SeededEntropy;
 
@@ -333,8 +344,14 @@ mod tests {
     fn a_private_key_lies_between_zero_and_the_order() {
         let mut order = bytes(ORDER);
         assert_eq!(SigningKey::from_bytes(&[0; 32]).err(), Some(KeyError::Zero));
-        assert_eq!(SigningKey::from_bytes(&order).err(), Some(KeyError::OutOfRange));
-        assert_eq!(SigningKey::from_bytes(&[0xff; 32]).err(), Some(KeyError::OutOfRange));
+        assert_eq!(
+            SigningKey::from_bytes(&order).err(),
+            Some(KeyError::OutOfRange)
+        );
+        assert_eq!(
+            SigningKey::from_bytes(&[0xff; 32]).err(),
+            Some(KeyError::OutOfRange)
+        );
         order[31] -= 1;
         let last = SigningKey::from_bytes(&order).unwrap();
         assert_eq!(*last.expose(), order);
@@ -353,27 +370,49 @@ mod tests {
         for _ in 0..8 {
             let key = SigningKey::random(&mut entropy);
             let secret = k256::SecretKey::from_bytes(&(*key.expose()).into()).unwrap();
-            assert_eq!(key.compressed_public().as_slice(), secret.public_key().to_sec1_point(true).as_bytes());
+            assert_eq!(
+                key.compressed_public().as_slice(),
+                secret.public_key().to_sec1_point(true).as_bytes()
+            );
         }
     }
 
     #[test]
     fn a_signature_fits_one_key_and_message() {
         let mut entropy = SeededEntropy::from_u64(5);
-        let (alice, bob) = (SigningKey::random(&mut entropy), SigningKey::random(&mut entropy));
+        let (alice, bob) = (
+            SigningKey::random(&mut entropy),
+            SigningKey::random(&mut entropy),
+        );
         let signature = alice.sign(&[1; 32], &mut entropy);
         assert_eq!(alice.public().verify(&[1; 32], &signature), Ok(()));
-        assert_eq!(alice.public().verify(&[2; 32], &signature), Err(SignatureError));
-        assert_eq!(bob.public().verify(&[1; 32], &signature), Err(SignatureError));
-        assert_ne!(signature, alice.sign(&[1; 32], &mut entropy), "fresh randomness each time");
-        assert_eq!(alice.duplicate().sign_with_aux(&[1; 32], &[0; 32]), alice.sign_with_aux(&[1; 32], &[0; 32]));
+        assert_eq!(
+            alice.public().verify(&[2; 32], &signature),
+            Err(SignatureError)
+        );
+        assert_eq!(
+            bob.public().verify(&[1; 32], &signature),
+            Err(SignatureError)
+        );
+        assert_ne!(
+            signature,
+            alice.sign(&[1; 32], &mut entropy),
+            "fresh randomness each time"
+        );
+        assert_eq!(
+            alice.duplicate().sign_with_aux(&[1; 32], &[0; 32]),
+            alice.sign_with_aux(&[1; 32], &[0; 32])
+        );
     }
 
     #[test]
     fn derivation_depends_on_secret_and_label() {
         let key = SigningKey::derive_from(b"secret", "label");
         assert_eq!(*key.expose(), *kdf::derive::<32>(b"secret", "label", &[0]));
-        assert_ne!(key.public(), SigningKey::derive_from(b"secret", "other").public());
+        assert_ne!(
+            key.public(),
+            SigningKey::derive_from(b"secret", "other").public()
+        );
     }
 
     #[test]

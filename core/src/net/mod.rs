@@ -1,1 +1,25 @@
-//! Room `net`.
+//! Room `net`: QUIC connections between light clients and super nodes.
+//!
+//! A [`NodeEndpoint`] accepts, a [`Dialer`] of a [`ClientEndpoint`] connects, and both end up with a
+//! [`Connection`] that carries [frames](crate::wire::frame) on bidirectional streams. Both sides
+//! authenticate with raw public keys (RFC 7250): the node with its identity, which the client pins,
+//! and the client with its pseudonym at that node. A client that was connected before sends its first
+//! request in early data, which the network may replay: it must be harmless when received twice.
+//!
+//! Nothing here keeps a connection alive. A node never wakes an idle phone.
+
+mod connection;
+mod dialer;
+mod endpoint;
+mod error;
+mod stream;
+mod tls;
+mod transport;
+
+pub use self::{
+    connection::Connection,
+    dialer::{ClientEndpoint, ClientOptions, Dialer},
+    endpoint::{Incoming, NodeEndpoint, NodeOptions},
+    error::NetError,
+    stream::{FrameReceiver, FrameSender},
+};

@@ -68,7 +68,9 @@ pub struct ChainState {
 impl ChainState {
     /// Messages between the first and the last that did not arrive.
     pub fn missing(&self) -> u64 {
-        (self.last_sequence.saturating_sub(self.first_sequence)).saturating_add(1).saturating_sub(self.received)
+        (self.last_sequence.saturating_sub(self.first_sequence))
+            .saturating_add(1)
+            .saturating_sub(self.received)
     }
 }
 
@@ -177,9 +179,7 @@ impl Tx<'_> {
         let mut rows = statement.query([access.0])?;
         let mut chains = HashMap::new();
         while let Some(row) = rows.next()? {
-            let last = self
-                .cipher
-                .open("chains", &row.get::<_, Vec<u8>>(5)?)?;
+            let last = self.cipher.open("chains", &row.get::<_, Vec<u8>>(5)?)?;
             let state = ChainState {
                 first_sequence: from_sql(row.get(1)?),
                 last_sequence: from_sql(row.get(2)?),
@@ -262,9 +262,9 @@ impl Tx<'_> {
         hint: &AuthorHint,
     ) -> Result<Vec<PendingEnvelope>, StoreError> {
         let tag = self.hint_tag(hint);
-        let mut statement = self
-            .transaction
-            .prepare_cached("SELECT sealed FROM pending WHERE access = ?1 AND hint = ?2 ORDER BY id")?;
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT sealed FROM pending WHERE access = ?1 AND hint = ?2 ORDER BY id",
+        )?;
         let mut rows = statement.query(params![access.0, tag])?;
         let mut taken = Vec::new();
         while let Some(row) = rows.next()? {

@@ -77,8 +77,8 @@ impl Store {
         let mut salt = [0; 16];
         OsEntropy.fill(&mut salt);
         let params = PasswordParams::STANDARD;
-        let key = password::derive_key(passphrase, &salt, params)
-            .map_err(|_| StoreError::BadBackup)?;
+        let key =
+            password::derive_key(passphrase, &salt, params).map_err(|_| StoreError::BadBackup)?;
         let aead = Aead::new(&key);
         let head = proto::BackupHead {
             salt: Bytes::copy_from_slice(&salt),
@@ -127,22 +127,27 @@ fn read_backup(from: &Path, to: &Path, passphrase: &str) -> Result<DataKey, Stor
     if magic != MAGIC {
         return Err(StoreError::BadBackup);
     }
-    let length: [u8; 4] = read_chunk(&mut input, 4)?.try_into().map_err(|_| StoreError::BadBackup)?;
+    let length: [u8; 4] = read_chunk(&mut input, 4)?
+        .try_into()
+        .map_err(|_| StoreError::BadBackup)?;
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(bad)?;
     if length > MAX_HEAD {
         return Err(StoreError::BadBackup);
     }
     let encoded = read_chunk(&mut input, length)?;
-    let head =
-        proto::BackupHead::decode(encoded.as_slice()).map_err(|_| StoreError::BadBackup)?;
-    let salt: [u8; 16] = head.salt.as_ref().try_into().map_err(|_| StoreError::BadBackup)?;
+    let head = proto::BackupHead::decode(encoded.as_slice()).map_err(|_| StoreError::BadBackup)?;
+    let salt: [u8; 16] = head
+        .salt
+        .as_ref()
+        .try_into()
+        .map_err(|_| StoreError::BadBackup)?;
     let params = PasswordParams {
         memory_kib: head.memory_kib,
         iterations: head.iterations,
         lanes: head.lanes,
     };
-    let key: AeadKey = password::derive_key(passphrase, &salt, params)
-        .map_err(|_| StoreError::BadBackup)?;
+    let key: AeadKey =
+        password::derive_key(passphrase, &salt, params).map_err(|_| StoreError::BadBackup)?;
     let data_key = Zeroizing::new(
         Aead::new(&key)
             .open_prefixed(KEY_CONTEXT, &head.sealed_data_key)

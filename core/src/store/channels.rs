@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use crate::channel::{
-    Access, AuthorHint, ChannelId, Epoch, Link, Previous, ReadChain, ReadSecret,
-};
+use crate::channel::{Access, AuthorHint, ChannelId, Epoch, Link, Previous, ReadChain, ReadSecret};
 use crate::crypto::{DhSecret, PublicKey, SigningKey};
 use crate::wire::time::UnixMillis;
 
@@ -15,9 +13,19 @@ use super::{StoreError, Tx, from_sql, proto, to_sql};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelRow(pub(super) i64);
 
+impl ChannelRow {
+    /// Of a channel that is not stored yet.
+    pub const NONE: Self = Self(0);
+}
+
 /// The row of a channel's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccessRow(pub(super) i64);
+
+impl AccessRow {
+    /// Of keys that are not stored yet.
+    pub const NONE: Self = Self(0);
+}
 
 /// Whether a channel is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,8 @@ pub struct StoredAccess {
     pub previous: Previous,
     /// When we last sent our key and name.
     pub introduced: UnixMillis,
+    /// The header time of our last message.
+    pub last_time: UnixMillis,
     /// Authors that rotation left out.
     pub removed: Vec<AuthorHint>,
 }
@@ -152,7 +162,9 @@ impl Tx<'_> {
 
     /// All channels, oldest first.
     pub fn channels(&self) -> Result<Vec<StoredChannel>, StoreError> {
-        self.select_channels("SELECT id, sealed, muted, state, read_up_to FROM channels ORDER BY id")
+        self.select_channels(
+            "SELECT id, sealed, muted, state, read_up_to FROM channels ORDER BY id",
+        )
     }
 
     /// One channel.
@@ -188,7 +200,10 @@ impl Tx<'_> {
                 tag,
                 access.number,
                 access.retired.map(|time| to_sql(time.as_millis())),
-                access.read.as_ref().map(|read| to_sql(read.epoch().number())),
+                access
+                    .read
+                    .as_ref()
+                    .map(|read| to_sql(read.epoch().number())),
                 self.access_record(access),
                 self.read_column(access),
             ],
@@ -209,7 +224,10 @@ impl Tx<'_> {
             .execute(params![
                 access.row.0,
                 access.retired.map(|time| to_sql(time.as_millis())),
-                access.read.as_ref().map(|read| to_sql(read.epoch().number())),
+                access
+                    .read
+                    .as_ref()
+                    .map(|read| to_sql(read.epoch().number())),
                 self.access_record(access),
                 self.read_column(access),
             ])?;
@@ -345,6 +363,7 @@ impl Tx<'_> {
             sequence: record.sequence,
             previous: Previous::try_from(record.previous.as_ref()).unwrap_or(Previous::NONE),
             introduced: UnixMillis::from_millis(record.introduced_ms),
+            last_time: UnixMillis::from_millis(record.last_ms),
             removed: record
                 .removed
                 .iter()
@@ -366,6 +385,7 @@ impl Tx<'_> {
             sequence: access.sequence,
             previous: Bytes::copy_from_slice(access.previous.as_bytes()),
             introduced_ms: access.introduced.as_millis(),
+            last_ms: access.last_time.as_millis(),
             removed: access
                 .removed
                 .iter()

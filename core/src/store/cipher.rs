@@ -2,10 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::crypto::{
-    Aead, AeadKey, OsEntropy, kdf,
-    newtype::secret_newtype,
-};
+use crate::crypto::{Aead, AeadKey, OsEntropy, kdf, newtype::secret_newtype};
 
 use super::StoreError;
 

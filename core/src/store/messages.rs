@@ -112,14 +112,23 @@ impl Tx<'_> {
     }
 
     /// The row and channel of a message, by its id.
-    pub fn find_message(
-        &self,
-        id: &MessageId,
-    ) -> Result<Option<(i64, ChannelRow)>, StoreError> {
+    pub fn find_message(&self, id: &MessageId) -> Result<Option<(i64, ChannelRow)>, StoreError> {
         Ok(self
             .transaction
             .query_row(
                 "SELECT id, channel FROM messages WHERE tag = ?1 AND state < 4",
+                [self.message_tag(id)],
+                |row| Ok((row.get(0)?, ChannelRow(row.get(1)?))),
+            )
+            .optional()?)
+    }
+
+    /// The same for messages that are not shown.
+    pub fn find_control(&self, id: &MessageId) -> Result<Option<(i64, ChannelRow)>, StoreError> {
+        Ok(self
+            .transaction
+            .query_row(
+                "SELECT id, channel FROM messages WHERE tag = ?1 AND state = 5",
                 [self.message_tag(id)],
                 |row| Ok((row.get(0)?, ChannelRow(row.get(1)?))),
             )

@@ -32,7 +32,10 @@ use crate::crypto::{Entropy as _, OsEntropy};
 use cipher::{ColumnCipher, DataKey};
 
 mod proto {
-    #![allow(missing_docs, reason = "documented in the .proto file, the source of truth")]
+    #![allow(
+        missing_docs,
+        reason = "documented in the .proto file, the source of truth"
+    )]
     include!(concat!(env!("OUT_DIR"), "/ailurus.store.v1.rs"));
 }
 
@@ -87,8 +90,10 @@ impl Store {
     /// Puts the profile under another storage key.
     pub fn change_key(&mut self, key: &StorageKey) -> Result<(), StoreError> {
         let wrapped = self.data_key.wrap(key);
-        self.connection
-            .execute("UPDATE meta SET value = ?1 WHERE key = 'data_key'", [wrapped])?;
+        self.connection.execute(
+            "UPDATE meta SET value = ?1 WHERE key = 'data_key'",
+            [wrapped],
+        )?;
         Ok(())
     }
 
@@ -198,7 +203,9 @@ pub enum StoreError {
     #[error("the file is not an Ailurus backup, or is damaged; choose another one")]
     BadBackup,
     /// Another process holds the database for longer than 10 s.
-    #[error("the profile is in use by another process that does not let go; close it and try again")]
+    #[error(
+        "the profile is in use by another process that does not let go; close it and try again"
+    )]
     Busy,
     /// A record does not decrypt or decode.
     #[error("the profile is damaged ({0}); restore it from a backup")]

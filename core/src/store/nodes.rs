@@ -55,9 +55,9 @@ impl Tx<'_> {
 
     /// All nodes, in the order they were added.
     pub fn nodes(&self) -> Result<Vec<StoredNode>, StoreError> {
-        let mut statement = self
-            .transaction
-            .prepare_cached("SELECT id, sealed, cursor, offset_ms, seen_ms FROM nodes ORDER BY id")?;
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT id, sealed, cursor, offset_ms, seen_ms FROM nodes ORDER BY id",
+        )?;
         let mut rows = statement.query([])?;
         let mut nodes = Vec::new();
         while let Some(row) = rows.next()? {
@@ -203,17 +203,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Addresses to release at a node.
+    /// Addresses to release at a node, at most 512 at once.
     pub fn releases(&self, node: NodeRow) -> Result<Vec<Address>, StoreError> {
         let mut statement = self
             .transaction
-            .prepare_cached("SELECT sealed FROM releases WHERE node = ?1")?;
+            .prepare_cached("SELECT sealed FROM releases WHERE node = ?1 ORDER BY id LIMIT 512")?;
         let mut rows = statement.query([node.0])?;
         let mut addresses = Vec::new();
         while let Some(row) = rows.next()? {
-            let address = self
-                .cipher
-                .open("releases", &row.get::<_, Vec<u8>>(0)?)?;
+            let address = self.cipher.open("releases", &row.get::<_, Vec<u8>>(0)?)?;
             addresses.push(
                 Address::try_from(address.as_slice())
                     .map_err(|_| StoreError::Corrupt("releases"))?,
@@ -224,8 +222,11 @@ impl Tx<'_> {
 
     /// The node has released all that [`Tx::releases`] named.
     pub fn released(&self, node: NodeRow) -> Result<(), StoreError> {
-        self.transaction
-            .execute("DELETE FROM releases WHERE node = ?1", [node.0])?;
+        self.transaction.execute(
+            "DELETE FROM releases WHERE id IN
+                 (SELECT id FROM releases WHERE node = ?1 ORDER BY id LIMIT 512)",
+            [node.0],
+        )?;
         Ok(())
     }
 
@@ -241,4 +242,3 @@ impl Tx<'_> {
         self.encode("nodes", &record)
     }
 }
-

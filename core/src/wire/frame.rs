@@ -8,9 +8,6 @@ use std::collections::VecDeque;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The largest body any frame may have, in bytes; readers pass their own, smaller limits.
-pub const MAX_FRAME: usize = 1 << 20;
-
 /// The longest encoded length, in bytes (RFC 9000 section 16).
 pub const MAX_HEADER: usize = 8;
 
@@ -18,7 +15,9 @@ pub const MAX_HEADER: usize = 8;
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum FrameError {
     /// The announced length is above what the reader accepts here.
-    #[error("a frame of {length} bytes was announced where at most {limit} are allowed; close the connection")]
+    #[error(
+        "a frame of {length} bytes was announced where at most {limit} are allowed; close the connection"
+    )]
     TooLong {
         /// What was announced, in bytes.
         length: u64,
@@ -240,7 +239,10 @@ mod tests {
     fn lengths_are_encoded_as_in_rfc_9000_appendix_a_1() {
         assert_eq!(encode_header(37).as_ref(), [0x25]);
         assert_eq!(encode_header(15_293).as_ref(), [0x7b, 0xbd]);
-        assert_eq!(encode_header(494_878_333).as_ref(), [0x9d, 0x7f, 0x3e, 0x7d]);
+        assert_eq!(
+            encode_header(494_878_333).as_ref(),
+            [0x9d, 0x7f, 0x3e, 0x7d]
+        );
         assert_eq!(
             encode_header(151_288_809_941_952_652).as_ref(),
             [0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c]
@@ -249,10 +251,17 @@ mod tests {
 
     #[test]
     fn a_longer_encoding_is_refused() {
-        for bytes in [&[0x40, 0x25][..], &[0x80, 0, 0x3f, 0xff], &[0xc0, 0, 0, 0, 0, 0, 0, 1]] {
+        for bytes in [
+            &[0x40, 0x25][..],
+            &[0x80, 0, 0x3f, 0xff],
+            &[0xc0, 0, 0, 0, 0, 0, 0, 1],
+        ] {
             let mut decoder = FrameDecoder::new();
             decoder.push(Bytes::copy_from_slice(bytes));
-            assert_eq!(decoder.next(MAX_FRAME), Err(FrameError::NotShortest));
+            assert_eq!(
+                decoder.next(crate::wire::limits::MAX_FRAME),
+                Err(FrameError::NotShortest)
+            );
         }
     }
 

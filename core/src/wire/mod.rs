@@ -5,13 +5,19 @@ pub mod limits;
 pub mod time;
 
 /// Messages between light client and super node, generated from `proto/node.proto`.
-#[allow(missing_docs, reason = "documented in the .proto file, the source of truth")]
+#[allow(
+    missing_docs,
+    reason = "documented in the .proto file, the source of truth"
+)]
 pub mod node {
     include!(concat!(env!("OUT_DIR"), "/ailurus.node.v1.rs"));
 }
 
 /// Payloads of links and contents of messages, generated from `proto/content.proto`.
-#[allow(missing_docs, reason = "documented in the .proto file, the source of truth")]
+#[allow(
+    missing_docs,
+    reason = "documented in the .proto file, the source of truth"
+)]
 pub mod content {
     include!(concat!(env!("OUT_DIR"), "/ailurus.content.v1.rs"));
 }

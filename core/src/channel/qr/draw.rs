@@ -66,7 +66,10 @@ impl QrCode {
         if x >= self.width || y >= self.width {
             return false;
         }
-        self.modules.get(y * self.width + x).copied().unwrap_or(false)
+        self.modules
+            .get(y * self.width + x)
+            .copied()
+            .unwrap_or(false)
     }
 
     /// All modules row by row from the top left, `true` for dark, without the quiet zone.
@@ -84,8 +87,14 @@ impl QrCode {
             return Err(QrError::ModuleSizeZero);
         }
         let scale = usize::try_from(module_pixels).unwrap_or(usize::MAX);
-        let side = self.width.saturating_add(2 * QUIET_ZONE).saturating_mul(scale);
-        let too_large = QrError::ImageTooLarge { width: side, height: side };
+        let side = self
+            .width
+            .saturating_add(2 * QUIET_ZONE)
+            .saturating_mul(scale);
+        let too_large = QrError::ImageTooLarge {
+            width: side,
+            height: side,
+        };
         let Ok(png_side) = u32::try_from(side) else {
             return Err(too_large);
         };
@@ -96,7 +105,9 @@ impl QrCode {
         let row_bytes = side.div_ceil(8);
         let mut data = Vec::with_capacity(row_bytes * side);
         for y in self.rows_with_quiet_zone() {
-            let lit = self.rows_with_quiet_zone().flat_map(|x| iter::repeat_n(!self.dark_at(x, y), scale));
+            let lit = self
+                .rows_with_quiet_zone()
+                .flat_map(|x| iter::repeat_n(!self.dark_at(x, y), scale));
             let mut row = vec![0u8; row_bytes];
             for (index, light) in lit.enumerate() {
                 if let (true, Some(byte)) = (light, row.get_mut(index / 8)) {
@@ -112,9 +123,15 @@ impl QrCode {
         let mut encoder = png::Encoder::new(&mut out, png_side, png_side);
         encoder.set_color(png::ColorType::Grayscale);
         encoder.set_depth(png::BitDepth::One);
-        let mut writer = encoder.write_header().map_err(|error| QrError::Encoder(error.to_string()))?;
-        writer.write_image_data(&data).map_err(|error| QrError::Encoder(error.to_string()))?;
-        writer.finish().map_err(|error| QrError::Encoder(error.to_string()))?;
+        let mut writer = encoder
+            .write_header()
+            .map_err(|error| QrError::Encoder(error.to_string()))?;
+        writer
+            .write_image_data(&data)
+            .map_err(|error| QrError::Encoder(error.to_string()))?;
+        writer
+            .finish()
+            .map_err(|error| QrError::Encoder(error.to_string()))?;
         Ok(out)
     }
 
@@ -163,7 +180,11 @@ fn encode_bytes(bytes: &[u8], version: Version, level: EcLevel) -> Result<QrCode
     let code = qrcode::QrCode::with_bits(bits, level)?;
     Ok(QrCode {
         width: code.width(),
-        modules: code.into_colors().into_iter().map(|color| color == qrcode::Color::Dark).collect(),
+        modules: code
+            .into_colors()
+            .into_iter()
+            .map(|color| color == qrcode::Color::Dark)
+            .collect(),
     })
 }
 
@@ -177,8 +198,12 @@ mod tests {
         let mut luma = Vec::new();
         let mut width = 0;
         for line in terminal.lines() {
-            let line = line.strip_prefix("\x1b[38;5;231;48;5;16m").expect("colours are set on each line");
-            let line = line.strip_suffix("\x1b[0m").expect("colours are reset on each line");
+            let line = line
+                .strip_prefix("\x1b[38;5;231;48;5;16m")
+                .expect("colours are set on each line");
+            let line = line
+                .strip_suffix("\x1b[0m")
+                .expect("colours are reset on each line");
             width = line.chars().count() * pixels;
             for upper in [true, false] {
                 let row: Vec<u8> = line
@@ -210,12 +235,21 @@ mod tests {
         let code = QrCode::encode(&"z".repeat(MAX_TEXT_CHARS)).unwrap();
         assert_eq!(code.width(), 85);
         assert_eq!(code.modules().len(), 85 * 85);
-        assert!(code.is_dark(0, 0) && !code.is_dark(1, 1) && !code.is_dark(85, 0) && !code.is_dark(0, 85));
+        assert!(
+            code.is_dark(0, 0)
+                && !code.is_dark(1, 1)
+                && !code.is_dark(85, 0)
+                && !code.is_dark(0, 85)
+        );
     }
 
     #[test]
     fn utf8_survives_and_falls_back_to_level_l() {
-        for text in ["点茗点茗 naïve".to_string(), "点".repeat(300), "🐼".repeat(470)] {
+        for text in [
+            "点茗点茗 naïve".to_string(),
+            "点".repeat(300),
+            "🐼".repeat(470),
+        ] {
             let png = QrCode::encode(&text).unwrap().to_png(4).unwrap();
             assert_eq!(read_png(&png), Ok(vec![text]));
         }
@@ -224,10 +258,19 @@ mod tests {
     #[test]
     fn limits_are_errors() {
         assert_eq!(QrCode::encode(""), Err(QrError::TextEmpty));
-        assert_eq!(QrCode::encode(&"1".repeat(471)), Err(QrError::TextTooLong { chars: 471 }));
+        assert_eq!(
+            QrCode::encode(&"1".repeat(471)),
+            Err(QrError::TextTooLong { chars: 471 })
+        );
         let code = QrCode::encode("1").unwrap();
         assert_eq!(code.to_png(0), Err(QrError::ModuleSizeZero));
-        assert!(matches!(code.to_png(u32::MAX), Err(QrError::ImageTooLarge { .. })));
-        assert!(matches!(code.to_png(1000), Err(QrError::ImageTooLarge { .. })));
+        assert!(matches!(
+            code.to_png(u32::MAX),
+            Err(QrError::ImageTooLarge { .. })
+        ));
+        assert!(matches!(
+            code.to_png(1000),
+            Err(QrError::ImageTooLarge { .. })
+        ));
     }
 }

@@ -55,12 +55,15 @@ pub(super) fn find(contrast: &Contrast) -> Vec<Finder> {
             let Some(module) = finder_module([b - a, c - b, d - c, e - d, f - e]) else {
                 continue;
             };
-            let centre = Point { x: (c + d) / 2.0, y: y as f32 + 0.5 };
+            let centre = Point {
+                x: (c + d) / 2.0,
+                y: y as f32 + 0.5,
+            };
             note(contrast, &mut found, centre, module);
         }
     }
     found.retain(|finder| finder.rows >= 2);
-    found.sort_by(|a, b| b.rows.cmp(&a.rows));
+    found.sort_by_key(|finder| std::cmp::Reverse(finder.rows));
     found.truncate(MAX_FINDERS);
     found
 }
@@ -80,14 +83,30 @@ pub(super) fn triples(finders: &[Finder]) -> Vec<(f32, Corners)> {
 }
 
 /// Measures the finder pattern around `centre` along the unit vector `direction`.
-pub(super) fn section(contrast: &Contrast, centre: Point, direction: Point, module: f32) -> Option<Section> {
+pub(super) fn section(
+    contrast: &Contrast,
+    centre: Point,
+    direction: Point,
+    module: f32,
+) -> Option<Section> {
     let reach = module * 8.0;
     let ahead = edges_from(contrast, centre, direction, reach)?;
-    let behind = edges_from(contrast, centre, Point { x: -direction.x, y: -direction.y }, reach)?;
+    let behind = edges_from(
+        contrast,
+        centre,
+        Point {
+            x: -direction.x,
+            y: -direction.y,
+        },
+        reach,
+    )?;
     let [a1, a2, a3] = ahead;
     let [b1, b2, b3] = behind;
     let module = finder_module([b3 - b2, b2 - b1, a1 + b1, a2 - a1, a3 - a2])?;
-    Some(Section { shift: (a1 - b1 + a2 - b2 + a3 - b3) / 6.0, module })
+    Some(Section {
+        shift: (a1 - b1 + a2 - b2 + a3 - b3) / 6.0,
+        module,
+    })
 }
 
 /// The module size if the five runs, dark first, are about 1:1:3:1:1.
@@ -120,22 +139,37 @@ fn note(contrast: &Contrast, found: &mut Vec<Finder>, centre: Point, module: f32
     const DOWN: Point = Point { x: 0.0, y: 1.0 };
     const ACROSS: Point = Point { x: 1.0, y: 0.0 };
     const HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-    let Some(down) = section(contrast, centre, DOWN, module) else { return };
+    let Some(down) = section(contrast, centre, DOWN, module) else {
+        return;
+    };
     let centre = centre.plus(DOWN, down.shift);
-    let Some(across) = section(contrast, centre, ACROSS, module) else { return };
+    let Some(across) = section(contrast, centre, ACROSS, module) else {
+        return;
+    };
     let centre = centre.plus(ACROSS, across.shift);
     let diagonals = [Point { x: HALF, y: HALF }, Point { x: HALF, y: -HALF }];
     let mut sum = down.module + across.module;
     for diagonal in diagonals {
-        let Some(section) = section(contrast, centre, diagonal, module * 1.4) else { return };
+        let Some(section) = section(contrast, centre, diagonal, module * 1.4) else {
+            return;
+        };
         sum += section.module;
     }
     // Upright, the diagonals are 1.41 times as long as the axes; at 45 degrees it is the reverse.
-    found.push(Finder { centre, module: sum / 4.83, rows: 1 });
+    found.push(Finder {
+        centre,
+        module: sum / 4.83,
+        rows: 1,
+    });
 }
 
 /// Distances from `centre` to the first three changes between dark and light.
-fn edges_from(contrast: &Contrast, centre: Point, direction: Point, reach: f32) -> Option<[f32; 3]> {
+fn edges_from(
+    contrast: &Contrast,
+    centre: Point,
+    direction: Point,
+    reach: f32,
+) -> Option<[f32; 3]> {
     const STEP: f32 = 0.5;
     let mut edges = [0f32; 3];
     let mut count = 0;
@@ -167,7 +201,7 @@ fn edges_from(contrast: &Contrast, centre: Point, direction: Point, reach: f32) 
 fn corners(a: Finder, b: Finder, c: Finder) -> Option<(f32, Corners)> {
     let largest = a.module.max(b.module).max(c.module);
     let smallest = a.module.min(b.module).min(c.module);
-    if largest > smallest * 1.8 {
+    if largest > smallest * 2.2 {
         return None;
     }
     let side = |p: Finder, q: Finder| q.centre.minus(p.centre).length();
@@ -180,14 +214,28 @@ fn corners(a: Finder, b: Finder, c: Finder) -> Option<(f32, Corners)> {
     } else {
         (c, a, b)
     };
-    let (first, second) = (one.centre.minus(corner.centre), other.centre.minus(corner.centre));
+    let (first, second) = (
+        one.centre.minus(corner.centre),
+        other.centre.minus(corner.centre),
+    );
     let ratio = first.length().max(second.length()) / first.length().min(second.length()).max(1.0);
     let cosine = first.unit()?.dot(second.unit()?).abs();
     let modules = first.length().min(second.length()) / largest;
-    if ratio > 1.6 || cosine > 0.45 || !(9.0..220.0).contains(&modules) {
+    if ratio > 1.8 || cosine > 0.55 || !(9.0..220.0).contains(&modules) {
         return None;
     }
-    let (top_right, bottom_left) = if first.cross(second) > 0.0 { (one, other) } else { (other, one) };
+    let (top_right, bottom_left) = if first.cross(second) > 0.0 {
+        (one, other)
+    } else {
+        (other, one)
+    };
     let score = (ratio - 1.0) + cosine + (largest / smallest - 1.0);
-    Some((score, Corners { top_left: corner, top_right, bottom_left }))
+    Some((
+        score,
+        Corners {
+            top_left: corner,
+            top_right,
+            bottom_left,
+        },
+    ))
 }

@@ -11,7 +11,10 @@ pub(super) struct Point {
 
 impl Point {
     pub fn plus(self, direction: Point, times: f32) -> Point {
-        Point { x: self.x + direction.x * times, y: self.y + direction.y * times }
+        Point {
+            x: self.x + direction.x * times,
+            y: self.y + direction.y * times,
+        }
     }
 
     pub fn minus(self, other: Point) -> Point {
@@ -25,7 +28,10 @@ impl Point {
     /// The direction of length 1, or `None` for one that is (nearly) zero.
     pub fn unit(self) -> Option<Point> {
         let length = self.length();
-        (length > 1e-3).then(|| Point { x: self.x / length, y: self.y / length })
+        (length > 1e-3).then(|| Point {
+            x: self.x / length,
+            y: self.y / length,
+        })
     }
 
     pub fn dot(self, other: Point) -> f32 {
@@ -47,7 +53,9 @@ pub(super) struct Gray<'a> {
 impl Gray<'_> {
     /// Brightness between the pixels around `at`; beyond the edge that of the edge.
     pub fn sample(&self, at: Point) -> f32 {
-        bilinear(self.width, self.height, at, |index| self.pixels.get(index).map_or(255.0, |&v| f32::from(v)))
+        bilinear(self.width, self.height, at, |index| {
+            self.pixels.get(index).map_or(255.0, |&v| f32::from(v))
+        })
     }
 
     /// The image at half its size, each pixel the mean of four, which also averages noise away.
@@ -61,13 +69,35 @@ impl Gray<'_> {
                 pixels.push((sum / 4) as u8);
             }
         }
-        Gray { width, height, pixels: Cow::Owned(pixels) }
+        Gray {
+            width,
+            height,
+            pixels: Cow::Owned(pixels),
+        }
     }
 
     /// The negative, for codes printed light on dark.
     pub fn inverted(&self) -> Gray<'static> {
         let pixels = self.pixels.iter().map(|v| 255 - v).collect();
-        Gray { width: self.width, height: self.height, pixels: Cow::Owned(pixels) }
+        Gray {
+            width: self.width,
+            height: self.height,
+            pixels: Cow::Owned(pixels),
+        }
+    }
+
+    /// The image with blur lessened: what sets a pixel off against the square of `radius` around it counts fivefold.
+    pub fn sharpened(&self, radius: usize) -> Gray<'static> {
+        let contrast = self.contrast(radius).values;
+        let pixels = self.pixels.iter().zip(contrast).map(|(&v, contrast)| {
+            let sharp = i16::from(v) + 4 * (contrast - DARKER_BY);
+            sharp.clamp(0, 255) as u8
+        });
+        Gray {
+            width: self.width,
+            height: self.height,
+            pixels: pixels.collect(),
+        }
     }
 
     /// Compares each pixel with the mean of the square of `radius` around it.
@@ -83,18 +113,28 @@ impl Gray<'_> {
             while next_row <= y + radius
                 && let Some(row) = entering.next()
             {
-                columns.iter_mut().zip(row).for_each(|(sum, &v)| *sum += u32::from(v));
+                columns
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, &v)| *sum += u32::from(v));
                 next_row += 1;
             }
             while first_row + radius < y
                 && let Some(row) = leaving.next()
             {
-                columns.iter_mut().zip(row).for_each(|(sum, &v)| *sum -= u32::from(v));
+                columns
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, &v)| *sum -= u32::from(v));
                 first_row += 1;
             }
             compare_row(row, &columns, radius, next_row - first_row, &mut values);
         }
-        Contrast { width: self.width, height: self.height, values }
+        Contrast {
+            width: self.width,
+            height: self.height,
+            values,
+        }
     }
 }
 
@@ -108,7 +148,9 @@ pub(super) struct Contrast {
 impl Contrast {
     /// Contrast between the pixels around `at`; beyond the edge that of the edge.
     pub fn sample(&self, at: Point) -> f32 {
-        bilinear(self.width, self.height, at, |index| self.values.get(index).map_or(0.0, |&v| f32::from(v)))
+        bilinear(self.width, self.height, at, |index| {
+            self.values.get(index).map_or(0.0, |&v| f32::from(v))
+        })
     }
 
     pub fn contains(&self, at: Point) -> bool {

@@ -18,6 +18,7 @@ mod grid;
 mod image;
 mod perspective;
 mod read;
+mod timing;
 
 pub use draw::QrCode;
 pub use read::{read_luma, read_png};
@@ -33,7 +34,9 @@ pub const MAX_PIXELS: usize = 64 << 20;
 #[non_exhaustive]
 pub enum QrError {
     /// No code in the image could be read.
-    #[error("no QR code could be read: move closer, hold still, and keep the whole code with its white margin in view")]
+    #[error(
+        "no QR code could be read: move closer, hold still, and keep the whole code with its white margin in view"
+    )]
     NothingFound,
     /// There is nothing to encode.
     #[error("the text is empty: pass the link that the QR code is to carry")]
@@ -45,7 +48,9 @@ pub enum QrError {
         chars: usize,
     },
     /// The bytes are not one per pixel, or a side is zero.
-    #[error("{len} bytes are not a {width}x{height} greyscale image: pass width * height bytes without row padding")]
+    #[error(
+        "{len} bytes are not a {width}x{height} greyscale image: pass width * height bytes without row padding"
+    )]
     BadDimensions {
         /// Width in pixels as given.
         width: usize,
@@ -55,7 +60,9 @@ pub enum QrError {
         len: usize,
     },
     /// The image has more pixels than [`MAX_PIXELS`].
-    #[error("an image of {width}x{height} pixels is too large: scale it down to at most {MAX_PIXELS} pixels")]
+    #[error(
+        "an image of {width}x{height} pixels is too large: scale it down to at most {MAX_PIXELS} pixels"
+    )]
     ImageTooLarge {
         /// Width in pixels.
         width: usize,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use super::finder::{self, Corners};
-use super::image::Gray;
+use super::image::{Contrast, Gray};
 use super::{MAX_PIXELS, QrError, grid};
 
 /// Images above this size (2 megapixels) are first tried at half size or less, where codes are usually large enough.
@@ -12,7 +12,7 @@ const COMFORTABLE_PIXELS: usize = 2 << 20;
 /// Below this length of the shorter side, halving the image again leaves no room for a code.
 const MIN_SIDE: usize = 80;
 /// The most combinations of finder patterns that are read in one pass, which bounds the time a hostile image can take.
-const MAX_ATTEMPTS: usize = 48;
+const MAX_ATTEMPTS: usize = 20;
 
 /// Reads all QR codes in a greyscale image: one byte a pixel, 0 is black, rows from the top, no padding.
 ///
@@ -29,30 +29,49 @@ pub fn read_luma(width: usize, height: usize, luma: &[u8]) -> Result<Vec<String>
         return Err(QrError::ImageTooLarge { width, height });
     }
     if width == 0 || height == 0 || pixels != Some(luma.len()) {
-        return Err(QrError::BadDimensions { width, height, len: luma.len() });
+        return Err(QrError::BadDimensions {
+            width,
+            height,
+            len: luma.len(),
+        });
     }
 
-    let mut levels = vec![Gray { width, height, pixels: Cow::Borrowed(luma) }];
+    let mut levels = vec![Gray {
+        width,
+        height,
+        pixels: Cow::Borrowed(luma),
+    }];
     while let Some(last) = levels.last()
         && last.width.min(last.height) >= 2 * MIN_SIDE
     {
         let half = last.halved();
         levels.push(half);
     }
-    let comfortable = levels.iter().position(|gray| gray.pixels.len() <= COMFORTABLE_PIXELS).unwrap_or(0);
+    let comfortable = levels
+        .iter()
+        .position(|gray| gray.pixels.len() <= COMFORTABLE_PIXELS)
+        .unwrap_or(0);
     let (large, rest) = levels.split_at(comfortable);
 
     for gray in rest.iter().chain(large.iter().rev()) {
         // A wide neighbourhood suits even light, a narrow one follows shadows and suits small codes.
-        for divisor in [8, 24] {
-            let texts = read_pass(gray, (gray.width.max(gray.height) / divisor).max(6));
+        for divisor in [5, 24] {
+            let texts = read_pass(gray, &gray.contrast(radius(gray, divisor)));
             if !texts.is_empty() {
                 return Ok(texts);
             }
         }
     }
     for gray in rest {
-        let texts = read_pass(&gray.inverted(), (gray.width.max(gray.height) / 16).max(6));
+        // Blur closes the light rings of the finder patterns; sharpening by about a module opens them.
+        let texts = read_pass(gray, &gray.sharpened(4).contrast(radius(gray, 16)));
+        if !texts.is_empty() {
+            return Ok(texts);
+        }
+    }
+    for gray in rest {
+        let inverted = gray.inverted();
+        let texts = read_pass(&inverted, &inverted.contrast(radius(gray, 16)));
         if !texts.is_empty() {
             return Ok(texts);
         }
@@ -83,14 +102,18 @@ pub fn read_png(bytes: &[u8]) -> Result<Vec<String>, QrError> {
     data.truncate(info.buffer_size());
     let luma: Vec<u8> = match info.color_type {
         png::ColorType::Grayscale => data,
-        color => data.chunks_exact(color.samples()).map(luma_on_white).collect(),
+        color => data
+            .chunks_exact(color.samples())
+            .map(luma_on_white)
+            .collect(),
     };
     read_luma(width, height, &luma)
 }
 
 /// Brightness of one pixel of grey and alpha, RGB, or RGBA samples (weights of ITU-R BT.601), on white.
 fn luma_on_white(samples: &[u8]) -> u8 {
-    let rgb = |r: u8, g: u8, b: u8| (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b)) / 1000;
+    let rgb =
+        |r: u8, g: u8, b: u8| (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b)) / 1000;
     let (value, alpha) = match *samples {
         [gray, alpha] => (u32::from(gray), u32::from(alpha)),
         [r, g, b] => (rgb(r, g, b), 255),
@@ -100,15 +123,23 @@ fn luma_on_white(samples: &[u8]) -> u8 {
     ((value * alpha + 255 * (255 - alpha)) / 255) as u8
 }
 
-/// Reads what one choice of scale and neighbourhood can.
-fn read_pass(gray: &Gray<'_>, radius: usize) -> Vec<String> {
-    let contrast = gray.contrast(radius);
-    let finders = finder::find(&contrast);
+/// The neighbourhood that is this part of the image.
+fn radius(gray: &Gray<'_>, divisor: usize) -> usize {
+    (gray.width.max(gray.height) / divisor).max(6)
+}
+
+/// Reads the codes whose finder patterns show in `contrast`.
+fn read_pass(gray: &Gray<'_>, contrast: &Contrast) -> Vec<String> {
+    let finders = finder::find(contrast);
     let mut texts = Vec::new();
     let mut used = Vec::new();
     let mut attempts = 0;
     for (_, corners) in finder::triples(&finders) {
-        let Corners { top_left, top_right, bottom_left } = corners;
+        let Corners {
+            top_left,
+            top_right,
+            bottom_left,
+        } = corners;
         let centres = [top_left.centre, top_right.centre, bottom_left.centre];
         if centres.iter().any(|centre| used.contains(centre)) {
             continue;
@@ -117,7 +148,7 @@ fn read_pass(gray: &Gray<'_>, radius: usize) -> Vec<String> {
         if attempts > MAX_ATTEMPTS {
             break;
         }
-        if let Some(text) = grid::read(gray, &contrast, &corners) {
+        if let Some(text) = grid::read(gray, contrast, &corners) {
             texts.push(text);
             used.extend(centres);
         }
@@ -203,22 +234,49 @@ mod tests {
         let code = QrCode::encode("3yQ4Vp").unwrap();
         let side = (code.width() + 8) * 3;
         let dark: Vec<bool> = (0..side * side)
-            .map(|i| code.is_dark((i % side / 3).wrapping_sub(4), (i / side / 3).wrapping_sub(4)))
+            .map(|i| {
+                code.is_dark(
+                    (i % side / 3).wrapping_sub(4),
+                    (i / side / 3).wrapping_sub(4),
+                )
+            })
             .collect();
         let paint = |on: &[u8], off: &[u8]| -> Vec<u8> {
-            dark.iter().flat_map(|&dark| if dark { on } else { off }.to_vec()).collect()
+            dark.iter()
+                .flat_map(|&dark| if dark { on } else { off }.to_vec())
+                .collect()
         };
         use png::{BitDepth, ColorType};
         for (color, depth, data) in [
             (ColorType::Grayscale, BitDepth::Eight, paint(&[9], &[250])),
-            (ColorType::Grayscale, BitDepth::Sixteen, paint(&[9, 0], &[250, 3])),
-            (ColorType::GrayscaleAlpha, BitDepth::Eight, paint(&[0, 255], &[0, 0])),
-            (ColorType::Rgb, BitDepth::Eight, paint(&[90, 0, 40], &[255, 240, 200])),
-            (ColorType::Rgba, BitDepth::Eight, paint(&[0, 60, 0, 255], &[9, 9, 9, 0])),
+            (
+                ColorType::Grayscale,
+                BitDepth::Sixteen,
+                paint(&[9, 0], &[250, 3]),
+            ),
+            (
+                ColorType::GrayscaleAlpha,
+                BitDepth::Eight,
+                paint(&[0, 255], &[0, 0]),
+            ),
+            (
+                ColorType::Rgb,
+                BitDepth::Eight,
+                paint(&[90, 0, 40], &[255, 240, 200]),
+            ),
+            (
+                ColorType::Rgba,
+                BitDepth::Eight,
+                paint(&[0, 60, 0, 255], &[9, 9, 9, 0]),
+            ),
             (ColorType::Indexed, BitDepth::Eight, paint(&[0], &[1])),
         ] {
             let png = png_of(color, depth, side as u32, &data);
-            assert_eq!(read_png(&png), Ok(vec!["3yQ4Vp".to_string()]), "{color:?} {depth:?}");
+            assert_eq!(
+                read_png(&png),
+                Ok(vec!["3yQ4Vp".to_string()]),
+                "{color:?} {depth:?}"
+            );
         }
     }
 
@@ -229,9 +287,18 @@ mod tests {
         assert_eq!(read_luma(0, 0, &[]), bad(0, 0, 0));
         assert_eq!(read_luma(0, 5, &[]), bad(0, 5, 0));
         assert_eq!(read_luma(usize::MAX, 2, &[0; 3]), bad(usize::MAX, 2, 3));
-        assert_eq!(read_luma(1 << 14, 1 << 13, &[]), Err(QrError::ImageTooLarge { width: 1 << 14, height: 1 << 13 }));
+        assert_eq!(
+            read_luma(1 << 14, 1 << 13, &[]),
+            Err(QrError::ImageTooLarge {
+                width: 1 << 14,
+                height: 1 << 13
+            })
+        );
         for (width, height) in [(1, 1), (1, 700), (700, 1), (2, 3), (161, 160)] {
-            assert_eq!(read_luma(width, height, &vec![7; width * height]), Err(QrError::NothingFound));
+            assert_eq!(
+                read_luma(width, height, &vec![7; width * height]),
+                Err(QrError::NothingFound)
+            );
         }
     }
 
@@ -241,13 +308,21 @@ mod tests {
         png.splice(16..24, [0, 0, 0x80, 0, 0, 0, 0x80, 0]);
         let crc = crc32(&png[12..29]);
         png.splice(29..33, crc.to_be_bytes());
-        assert_eq!(read_png(&png), Err(QrError::ImageTooLarge { width: 0x8000, height: 0x8000 }));
+        assert_eq!(
+            read_png(&png),
+            Err(QrError::ImageTooLarge {
+                width: 0x8000,
+                height: 0x8000
+            })
+        );
     }
 
     /// CRC of a PNG chunk (PNG specification, annex D).
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0u32, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1)))
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1))
+            })
         })
     }
 }

@@ -1,0 +1,488 @@
+//! A conversation with one super node over QUIC, step by step as [`Session`] says.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::crypto::NodeKey;
+use crate::net::{Connection, FrameReceiver, NetError};
+use crate::store::StoredNode;
+use crate::sync::session::{Session, Step};
+use crate::wire::{
+    limits::MAX_FRAME,
+    node::{Batch, Fetch, Item, Reason, Request, Response, request, response},
+};
+
+use super::engine::Change;
+use super::types::{Notice, reason};
+use super::{Error, Inner, lock};
+
+/// How a poll of one node went.
+pub(super) struct Outcome {
+    pub(super) result: Result<(), Error>,
+    pub(super) changes: Vec<Change>,
+    pub(super) bytes: (u64, u64),
+}
+
+/// Connects, does all there is to do, and closes.
+pub(super) async fn poll(inner: &Arc<Inner>, node: &StoredNode) -> Outcome {
+    let connection = match connect(inner, node).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            return Outcome {
+                result: Err(error),
+                changes: Vec::new(),
+                bytes: (0, 0),
+            };
+        }
+    };
+    let mut talk = Conversation::new(inner, *node.link.key(), connection);
+    let result = talk.run().await;
+    if result.is_ok() {
+        talk.connection.resumable(TICKET).await;
+    }
+    talk.connection.close(0, "done");
+    Outcome {
+        result,
+        bytes: talk.connection.bytes(),
+        changes: talk.changes,
+    }
+}
+
+pub(super) async fn connect(inner: &Arc<Inner>, node: &StoredNode) -> Result<Connection, Error> {
+    let dialer = inner.dialer(node)?;
+    Ok(dialer.connect(node.link.host(), node.link.port()).await?)
+}
+
+/// One connection, and what it has brought.
+pub(super) struct Conversation {
+    inner: Arc<Inner>,
+    node: NodeKey,
+    pub(super) connection: Connection,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Conversation {
+    pub(super) fn new(inner: &Arc<Inner>, node: NodeKey, connection: Connection) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            node,
+            connection,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Steps until nothing is left to do. Early data that the node rejected is sent again after the handshake.
+    pub(super) async fn run(&mut self) -> Result<(), Error> {
+        let node = self.node;
+        let work = self
+            .inner
+            .blocking(move |engine, now| engine.work(&node, now))
+            .await?;
+        let mut session = Session::new(work);
+        let mut rejected = false;
+        loop {
+            let step = session.next();
+            let done = match step {
+                Step::Idle => return Ok(()),
+                Step::Register => self.register(&mut session).await,
+                Step::Sync => self.sync(&mut session).await,
+                Step::Release => self.release(&mut session).await,
+                Step::Publish => self.publish(&mut session).await,
+            };
+            match done {
+                Err(Error::Net(NetError::EarlyDataRejected)) if !rejected => {
+                    rejected = true;
+                    self.connection.established().await?;
+                }
+                other => other?,
+            }
+            // Taking in may have queued something: an introduction after a rotation.
+            if step == Step::Sync && session.next() == Step::Idle {
+                let work = self
+                    .inner
+                    .blocking(move |engine, now| engine.work(&node, now))
+                    .await?;
+                session.set_work(work);
+            }
+        }
+    }
+
+    /// The same for a live connection, on which another stream takes in what comes.
+    pub(super) async fn catch_up_on_work(&mut self) -> Result<(), Error> {
+        let node = self.node;
+        let work = self
+            .inner
+            .blocking(move |engine, now| engine.work(&node, now))
+            .await?;
+        let mut session = Session::new(work);
+        loop {
+            match session.next() {
+                Step::Idle => return Ok(()),
+                Step::Register => self.register(&mut session).await?,
+                Step::Sync => session.caught_up(),
+                Step::Release => self.release(&mut session).await?,
+                Step::Publish => self.publish(&mut session).await?,
+            }
+        }
+    }
+
+    async fn register(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let exporter = self.connection.exporter()?;
+        let node = self.node;
+        let registrations = self
+            .inner
+            .blocking(move |engine, now| engine.register(&node, &exporter, now))
+            .await?;
+        for registration in registrations {
+            match self.ask(&registration.request).await? {
+                response::Kind::Registered(answer) => {
+                    let changes = self
+                        .inner
+                        .blocking(move |engine, _| engine.registered(&node, &registration, &answer))
+                        .await?;
+                    self.heard(changes);
+                }
+                other => self.refused(other)?,
+            }
+        }
+        session.registered();
+        Ok(())
+    }
+
+    async fn release(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let request = self
+            .inner
+            .blocking(move |engine, _| engine.release(&node))
+            .await?;
+        match self.ask(&request).await? {
+            response::Kind::Released(_) => {
+                self.inner
+                    .blocking(move |engine, _| engine.released(&node))
+                    .await?;
+            }
+            other => self.refused(other)?,
+        }
+        session.released();
+        Ok(())
+    }
+
+    /// Sends all that waits, many requests on one stream, and takes in the acknowledgements in order.
+    async fn publish(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let publications = self
+            .inner
+            .blocking(move |engine, now| engine.publish(&node, now))
+            .await?;
+        let (mut sender, mut receiver) = self.connection.open().await?;
+        let send = async {
+            for publication in &publications {
+                sender.send(&publication.request.encode_to_vec()).await?;
+            }
+            sender.finish()
+        };
+        let mut answers = Vec::with_capacity(publications.len());
+        let receive = async {
+            for _ in &publications {
+                answers.push(answer(&mut receiver, self.node).await?);
+            }
+            Ok::<_, Error>(())
+        };
+        let (sent, received) = tokio::join!(send, receive);
+        sent?;
+        received?;
+        for (publication, answer) in publications.into_iter().zip(answers) {
+            match answer {
+                response::Kind::Published(answer) => {
+                    let changes = self
+                        .inner
+                        .blocking(move |engine, _| engine.published(&node, &publication, &answer))
+                        .await?;
+                    self.heard(changes);
+                }
+                other => self.refused(other)?,
+            }
+        }
+        session.published();
+        Ok(())
+    }
+
+    async fn sync(&mut self, session: &mut Session) -> Result<(), Error> {
+        let mut follow = self.follow(false).await?;
+        while let Some(chunk) = follow.next(&self.connection).await? {
+            match chunk {
+                Chunk::Hello {
+                    held,
+                    changes,
+                    expected,
+                } => {
+                    self.heard(changes);
+                    session.hello(held, expected);
+                }
+                Chunk::CaughtUp => break,
+            }
+        }
+        let changes = follow.finish().await?;
+        self.changes.extend(changes);
+        session.caught_up();
+        Ok(())
+    }
+
+    /// Opens a sync stream; with `follow` it goes on after the node has sent all it had.
+    pub(super) async fn follow(&mut self, follow: bool) -> Result<Follow, Error> {
+        let node = self.node;
+        let request = self
+            .inner
+            .blocking(move |engine, _| engine.sync(&node, follow))
+            .await?;
+        let (mut sender, receiver) = self.connection.open().await?;
+        sender.send(&request.encode_to_vec()).await?;
+        sender.finish()?;
+        Ok(Follow::new(&self.inner, node, receiver))
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
+        let (mut sender, mut receiver) = self.connection.open().await?;
+        sender.send(&request.encode_to_vec()).await?;
+        sender.finish()?;
+        answer(&mut receiver, self.node).await
+    }
+
+    /// A refusal is told and the conversation goes on; any other answer breaks the protocol.
+    fn refused(&mut self, answer: response::Kind) -> Result<(), Error> {
+        let response::Kind::Refused(refused) = answer else {
+            return Err(protocol(self.node));
+        };
+        self.heard(vec![Change::Notice(Notice::Refused {
+            node: self.node,
+            reason: reason(refused.reason()),
+        })]);
+        Ok(())
+    }
+
+    fn heard(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            self.inner.tell(change.clone());
+        }
+        self.changes.extend(changes);
+    }
+}
+
+/// A sync stream: frames are read here, and taken in on a thread of their own, so that the network does not wait.
+pub(super) struct Follow {
+    inner: Arc<Inner>,
+    node: NodeKey,
+    receiver: FrameReceiver,
+    waiting: Vec<Batch>,
+    fetched: HashSet<Bytes>,
+    intake: mpsc::Sender<(Vec<Batch>, Option<Bytes>)>,
+    taken: tokio::task::JoinHandle<Result<Vec<Change>, Error>>,
+}
+
+/// What a sync stream says besides messages.
+pub(super) enum Chunk {
+    /// It begins.
+    Hello {
+        held: u32,
+        expected: u32,
+        changes: Vec<Change>,
+    },
+    /// All that the node had has been read.
+    CaughtUp,
+}
+
+impl Follow {
+    fn new(inner: &Arc<Inner>, node: NodeKey, receiver: FrameReceiver) -> Self {
+        let (intake, mut chunks) = mpsc::channel::<(Vec<Batch>, Option<Bytes>)>(CHUNKS);
+        let taker = Arc::clone(inner);
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut changes = Vec::new();
+            while let Some((mut batches, mut cursor)) = chunks.blocking_recv() {
+                // What has piled up goes into one transaction, up to a limit.
+                while items(&batches) < TRANSACTION {
+                    let Ok((more, later)) = chunks.try_recv() else {
+                        break;
+                    };
+                    batches.extend(more);
+                    cursor = later.or(cursor);
+                }
+                let now = taker.clock.now();
+                let done = lock(&taker.engine).ingest(&node, &batches, cursor.as_deref(), now)?;
+                for change in &done.changes {
+                    taker.tell(change.clone());
+                }
+                changes.extend(done.changes);
+                taker.wake();
+            }
+            Ok(changes)
+        });
+        Self {
+            inner: Arc::clone(inner),
+            node,
+            receiver,
+            waiting: Vec::new(),
+            fetched: HashSet::new(),
+            intake,
+            taken,
+        }
+    }
+
+    /// Reads until something else than messages comes; `None` when the node ends the stream.
+    pub(super) async fn next(&mut self, connection: &Connection) -> Result<Option<Chunk>, Error> {
+        loop {
+            let frame = match self.receiver.try_buffered(MAX_FRAME)? {
+                Some(frame) => frame,
+                None => match self.receiver.next(MAX_FRAME).await? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            match decode(frame, self.node)? {
+                response::Kind::Hello(hello) => {
+                    let held = hello.leases;
+                    let node = self.node;
+                    let (expected, changes) = self
+                        .inner
+                        .blocking(move |engine, now| engine.hello(&node, &hello, now))
+                        .await?;
+                    return Ok(Some(Chunk::Hello {
+                        held,
+                        expected,
+                        changes,
+                    }));
+                }
+                response::Kind::Batch(mut batch) => {
+                    self.complete(connection, &mut batch).await?;
+                    self.waiting.push(batch);
+                }
+                response::Kind::Position(position) => {
+                    self.pass_on(Some(position.cursor)).await?;
+                }
+                response::Kind::CaughtUp(_) => {
+                    if !self.waiting.is_empty() {
+                        self.pass_on(None).await?;
+                    }
+                    return Ok(Some(Chunk::CaughtUp));
+                }
+                response::Kind::Refused(refused) => {
+                    return Err(Error::Refused(reason(refused.reason())));
+                }
+                _ => return Err(protocol(self.node)),
+            }
+        }
+    }
+
+    /// Waits until everything read is stored; returns what it brought.
+    pub(super) async fn finish(self) -> Result<Vec<Change>, Error> {
+        drop(self.intake);
+        self.taken.await.map_err(|_| Error::ShutDown)?
+    }
+
+    async fn pass_on(&mut self, cursor: Option<Bytes>) -> Result<(), Error> {
+        let batches = std::mem::take(&mut self.waiting);
+        // The intake ends early only by an error, which `finish` tells.
+        if self.intake.send((batches, cursor)).await.is_err() {
+            return Err(Error::ShutDown);
+        }
+        Ok(())
+    }
+
+    /// Fetches bodies that were too large to ride along; what is no longer there is left out.
+    async fn complete(&mut self, connection: &Connection, batch: &mut Batch) -> Result<(), Error> {
+        if batch.items.iter().all(|item| !item.sealed.is_empty()) {
+            return Ok(());
+        }
+        let mut at = batch.base_time_ms;
+        let mut kept = Vec::with_capacity(batch.items.len());
+        let mut pending_delta = 0_i64;
+        for mut item in std::mem::take(&mut batch.items) {
+            at = at.saturating_add_signed(item.time_delta_ms);
+            if item.sealed.is_empty() {
+                match self.fetch(connection, &batch.address, &item).await? {
+                    Some(sealed) => item.sealed = sealed,
+                    None => {
+                        pending_delta = pending_delta.saturating_add(item.time_delta_ms);
+                        continue;
+                    }
+                }
+            }
+            item.time_delta_ms = item.time_delta_ms.saturating_add(pending_delta);
+            pending_delta = 0;
+            kept.push(item);
+        }
+        batch.items = kept;
+        Ok(())
+    }
+
+    async fn fetch(
+        &mut self,
+        connection: &Connection,
+        address: &Bytes,
+        item: &Item,
+    ) -> Result<Option<Bytes>, Error> {
+        if !self.fetched.insert(item.id.clone()) || self.fetched.len() > MAX_FETCHED {
+            return Ok(None);
+        }
+        connection.established().await?;
+        let request = Request {
+            kind: Some(request::Kind::Fetch(Fetch {
+                address: address.clone(),
+                id: item.id.clone(),
+            })),
+        };
+        let (mut sender, mut receiver) = connection.open().await?;
+        sender.send(&request.encode_to_vec()).await?;
+        sender.finish()?;
+        match answer(&mut receiver, self.node).await? {
+            response::Kind::Batch(batch) => {
+                Ok(batch.items.into_iter().next().map(|item| item.sealed))
+            }
+            response::Kind::Refused(refused) if refused.reason() == Reason::NotFound => Ok(None),
+            response::Kind::Refused(refused) => Err(Error::Refused(reason(refused.reason()))),
+            _ => Err(protocol(self.node)),
+        }
+    }
+}
+
+/// How long a node may take to answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long to wait for the ticket that makes the next poll cheap.
+const TICKET: Duration = Duration::from_millis(500);
+/// Pieces that wait to be taken in.
+const CHUNKS: usize = 8;
+/// Messages in one transaction.
+const TRANSACTION: usize = 2_000;
+/// Large bodies fetched in one stream.
+const MAX_FETCHED: usize = 10_000;
+
+fn items(batches: &[Batch]) -> usize {
+    batches.iter().map(|batch| batch.items.len()).sum()
+}
+
+async fn answer(receiver: &mut FrameReceiver, node: NodeKey) -> Result<response::Kind, Error> {
+    let frame = timeout(ANSWER, receiver.next(MAX_FRAME))
+        .await
+        .map_err(|_| NetError::Timeout)??
+        .ok_or_else(|| protocol(node))?;
+    decode(frame, node)
+}
+
+fn decode(frame: Bytes, node: NodeKey) -> Result<response::Kind, Error> {
+    Response::decode(frame)
+        .ok()
+        .and_then(|response| response.kind)
+        .ok_or_else(|| protocol(node))
+}
+
+fn protocol(node: NodeKey) -> Error {
+    Error::Protocol(node.to_string().chars().take(8).collect())
+}

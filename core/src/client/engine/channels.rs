@@ -1,0 +1,224 @@
+//! Making, joining, sharing, renaming and leaving channels.
+
+use zeroize::Zeroizing;
+
+use crate::channel::{AccessKind, ChannelId, Epoch, Link, NewChannel, Previous, ReadChain};
+use crate::crypto::{DhSecret, Entropy, PseudonymSecret, SigningKey};
+use crate::store::{
+    ChannelRow, ChannelState, NewAuthor, StoreError, StoredAccess, StoredChannel, Tx,
+};
+use crate::wire::{content::Content, limits::MAX_HINTS, time::UnixMillis};
+
+use super::{Engine, Error, adjusted, check_name, outgoing::queue, view::channel_row};
+
+impl Engine {
+    /// Makes a channel of ours.
+    pub fn create_channel(&mut self, name: &str, now: UnixMillis) -> Result<ChannelId, Error> {
+        check_name(name)?;
+        let entropy = &mut *self.entropy;
+        self.store.write(|tx| {
+            let now = adjusted(tx, now)?;
+            let new = NewChannel::create(Epoch::of(now), entropy);
+            let link = Link {
+                access: new.access,
+                read: Some(new.read),
+                admin: Some(new.admin),
+                name: name.to_owned(),
+                nodes: Vec::new(),
+            };
+            add(tx, &link, name, now, entropy)
+        })
+    }
+
+    /// Joins a channel by its link, under the link's name or another one. A link to a channel that we are in
+    /// already renews or widens our access to it.
+    pub fn join(
+        &mut self,
+        link: &Link,
+        name: Option<&str>,
+        now: UnixMillis,
+    ) -> Result<ChannelId, Error> {
+        let id = link.access.channel_id();
+        let default = format!("channel {}", &id.to_string()[..8]);
+        let name = match name {
+            Some(name) => name,
+            None if link.name.is_empty() => &default,
+            None => &link.name,
+        };
+        check_name(name)?;
+        let entropy = &mut *self.entropy;
+        let pseudonyms: Vec<PseudonymSecret> = link
+            .nodes
+            .iter()
+            .map(|_| PseudonymSecret::random(entropy))
+            .collect();
+        self.store.write(|tx| {
+            let now = adjusted(tx, now)?;
+            // A link's nodes are hints for whoever has none.
+            if tx.nodes()?.is_empty() {
+                for (node, pseudonym) in link.nodes.iter().zip(&pseudonyms) {
+                    tx.put_node(node, pseudonym)?;
+                }
+            }
+            if tx.find_channel(&id)?.is_some() {
+                return Err(Error::ChannelExists(name.to_owned()));
+            }
+            add(tx, link, name, now, entropy)
+        })
+    }
+
+    /// A link that shares a channel.
+    pub fn link(
+        &mut self,
+        channel: &ChannelId,
+        kind: AccessKind,
+        history: bool,
+        now: UnixMillis,
+    ) -> Result<Zeroizing<String>, Error> {
+        self.store.read(|tx| {
+            let row = channel_row(tx, channel)?;
+            let stored = tx.channel(row)?;
+            if stored.state == ChannelState::Moved {
+                return Err(Error::Moved);
+            }
+            let access = tx.access_of(row)?;
+            let now = adjusted(tx, now)?;
+            let [previous, current] = Epoch::alive(now);
+            let from = if history { previous } else { current };
+            let read = match (&access.read, kind.reads()) {
+                (Some(read), true) => Some(chain_from(read, from)),
+                _ => None,
+            };
+            let link = Link {
+                access: access.access.narrow(kind)?,
+                read,
+                admin: None,
+                name: stored.name,
+                nodes: tx
+                    .nodes()?
+                    .into_iter()
+                    .take(MAX_HINTS)
+                    .map(|node| node.link)
+                    .collect(),
+            };
+            Ok(link.to_text()?)
+        })
+    }
+
+    /// Renames a channel, here only.
+    pub fn rename(&mut self, channel: &ChannelId, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        self.change(channel, |stored| name.clone_into(&mut stored.name))
+            .map_err(|error| exists(error, name))
+    }
+
+    /// Switches notifications of a channel off or on.
+    pub fn mute(&mut self, channel: &ChannelId, muted: bool) -> Result<(), Error> {
+        self.change(channel, |stored| stored.muted = muted)
+    }
+
+    /// Leaves a channel: its leases will be released, its keys and messages are wiped now.
+    pub fn leave(&mut self, channel: &ChannelId) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let row = channel_row(tx, channel)?;
+            for access in tx.accesses()? {
+                if access.channel == row {
+                    tx.queue_releases(access.row, |epoch| {
+                        Some(access.access.address_keys(epoch).ok()?.address)
+                    })?;
+                }
+            }
+            tx.remove_channel(row)?;
+            Ok::<_, Error>(())
+        })?;
+        Ok(self.store.scrub()?)
+    }
+
+    fn change(
+        &mut self,
+        channel: &ChannelId,
+        change: impl FnOnce(&mut StoredChannel),
+    ) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let mut stored = tx.channel(channel_row(tx, channel)?)?;
+            change(&mut stored);
+            Ok(tx.update_channel(&stored)?)
+        })
+    }
+}
+
+fn add(
+    tx: &Tx<'_>,
+    link: &Link,
+    name: &str,
+    now: UnixMillis,
+    entropy: &mut dyn Entropy,
+) -> Result<ChannelId, Error> {
+    let author = SigningKey::random(entropy);
+    let mut stored = StoredChannel {
+        row: ChannelRow::NONE,
+        name: name.to_owned(),
+        dh: DhSecret::random(entropy),
+        admin: link.admin.as_ref().map(SigningKey::duplicate),
+        admins: Vec::new(),
+        muted: false,
+        state: ChannelState::Active,
+        read_up_to: 0,
+        author,
+    };
+    stored.row = tx
+        .add_channel(&stored, now)
+        .map_err(|error| exists(error.into(), name))?;
+    tx.add_access(&StoredAccess {
+        row: crate::store::AccessRow::NONE,
+        channel: stored.row,
+        number: 0,
+        retired: None,
+        access: link.access.duplicate(),
+        read: link.read.as_ref().map(ReadChain::duplicate),
+        sequence: 0,
+        previous: Previous::NONE,
+        introduced: UnixMillis::default(),
+        last_time: UnixMillis::default(),
+        removed: Vec::new(),
+    })?;
+    if link.access.kind().writes() {
+        tx.put_author(
+            stored.row,
+            &NewAuthor {
+                key: stored.author.public(),
+                own: true,
+                seen: now,
+            },
+        )?;
+        name_own(tx, &stored)?;
+        // Others learn of us at once, and rotation has a key to seal to.
+        queue(tx, stored.row, &Content::default(), now, entropy)?;
+    }
+    Ok(link.access.channel_id())
+}
+
+fn name_own(tx: &Tx<'_>, stored: &StoredChannel) -> Result<(), Error> {
+    let name = tx.profile_name()?.unwrap_or_default();
+    for mut author in tx.authors(stored.row)? {
+        if author.own {
+            author.name.clone_from(&name);
+            author.dh = Some(stored.dh.public());
+            tx.update_author(&author)?;
+        }
+    }
+    Ok(())
+}
+
+/// The chain from an epoch on, or from the oldest secret that is left.
+fn chain_from(read: &ReadChain, from: Epoch) -> ReadChain {
+    read.at(from)
+        .map_or_else(|_| read.duplicate(), |secret| ReadChain::new(from, secret))
+}
+
+fn exists(error: Error, name: &str) -> Error {
+    match error {
+        Error::Store(StoreError::Exists) => Error::ChannelExists(name.to_owned()),
+        other => other,
+    }
+}

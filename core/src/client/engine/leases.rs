@@ -1,0 +1,217 @@
+//! Leases: which addresses to register and release at a node, and what its `Hello` says.
+
+use bytes::Bytes;
+
+use crate::channel::{Epoch, lease_statement};
+use crate::crypto::{NodeKey, kdf};
+use crate::store::AccessRow;
+use crate::sync::{clock::Verdict, leases, session::Work};
+use crate::wire::{
+    limits::MAX_LEASES,
+    node::{Hello, Lease, Register, Registered, Release, Request, Sync, request::Kind},
+    time::UnixMillis,
+};
+
+use super::{Change, Engine, Error, Notice, adjusted, node_by_key, receives};
+use crate::client::types::reason;
+
+/// Leases that were asked for, to be matched with the answer.
+pub struct Registration {
+    /// What to send.
+    pub request: Request,
+    leases: Vec<(AccessRow, Epoch, UnixMillis)>,
+}
+
+impl Engine {
+    /// What there is to do with a node at `now`.
+    pub fn work(&mut self, node: &NodeKey, now: UnixMillis) -> Result<Work, Error> {
+        self.store.read(|tx| {
+            let stored = node_by_key(tx, node)?;
+            let now = adjusted(tx, now)?;
+            let mut leases = false;
+            for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {
+                for epoch in leases::wanted(now, spread(node, access)) {
+                    leases = leases || tx.lease(stored.row, access.row, epoch)?.is_none();
+                }
+            }
+            Ok(Work {
+                leases,
+                releases: !tx.releases(stored.row)?.is_empty(),
+                outbox: !tx.outbox_for(stored.row)?.is_empty(),
+            })
+        })
+    }
+
+    /// Registrations that are due, proved for this connection; several if there are many, none if there are none.
+    pub fn register(
+        &mut self,
+        node: &NodeKey,
+        exporter: &[u8; 32],
+        now: UnixMillis,
+    ) -> Result<Vec<Registration>, Error> {
+        let addresses = &mut self.addresses;
+        self.store.read(|tx| {
+            let stored = node_by_key(tx, node)?;
+            let now = adjusted(tx, now)?;
+            let pseudonym = stored.pseudonym.public();
+            let mut due = Vec::new();
+            for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {
+                for epoch in leases::wanted(now, spread(node, access)) {
+                    if tx.lease(stored.row, access.row, epoch)?.is_some() {
+                        continue;
+                    }
+                    let keys = addresses.keys(access, epoch)?;
+                    let end = epoch.lease_end();
+                    let statement = lease_statement(
+                        exporter,
+                        node.as_bytes(),
+                        pseudonym.as_bytes(),
+                        &keys.address,
+                        end.as_secs(),
+                    );
+                    let lease = Lease {
+                        blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+                        access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                        epoch: epoch.number(),
+                        lease_end: end.as_secs(),
+                        proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    };
+                    due.push((lease, (access.row, epoch, end)));
+                }
+            }
+            let mut registrations = Vec::new();
+            while !due.is_empty() {
+                let rest = due.split_off(due.len().min(MAX_LEASES));
+                let (wire, leases) = std::mem::replace(&mut due, rest).into_iter().unzip();
+                registrations.push(Registration {
+                    request: request(Kind::Register(Register { leases: wire })),
+                    leases,
+                });
+            }
+            Ok(registrations)
+        })
+    }
+
+    /// Takes in the answer to a registration.
+    pub fn registered(
+        &mut self,
+        node: &NodeKey,
+        registration: &Registration,
+        answer: &Registered,
+    ) -> Result<Vec<Change>, Error> {
+        self.store.write(|tx| {
+            let stored = node_by_key(tx, node)?;
+            let mut refused = Vec::new();
+            for (index, (access, epoch, end)) in registration.leases.iter().enumerate() {
+                let refusal = answer
+                    .refusals
+                    .iter()
+                    .find(|refusal| usize::try_from(refusal.index).is_ok_and(|i| i == index));
+                match refusal {
+                    Some(refusal) => refused.push(reason(refusal.reason())),
+                    None => tx.put_lease(stored.row, *access, *epoch, *end)?,
+                }
+            }
+            refused.sort_unstable();
+            refused.dedup();
+            let notice = |reason| {
+                Change::Notice(Notice::Refused {
+                    node: *node,
+                    reason,
+                })
+            };
+            Ok(refused.into_iter().map(notice).collect())
+        })
+    }
+
+    /// Addresses to release at a node.
+    pub fn release(&mut self, node: &NodeKey) -> Result<Request, Error> {
+        self.store.read(|tx| {
+            let stored = node_by_key(tx, node)?;
+            let addresses = tx.releases(stored.row)?;
+            Ok(request(Kind::Release(Release {
+                addresses: addresses
+                    .iter()
+                    .take(MAX_LEASES)
+                    .map(|address| Bytes::copy_from_slice(address.as_bytes()))
+                    .collect(),
+            })))
+        })
+    }
+
+    /// The node has released them.
+    pub fn released(&mut self, node: &NodeKey) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let stored = node_by_key(tx, node)?;
+            Ok(tx.released(stored.row)?)
+        })
+    }
+
+    /// Asks for everything new.
+    pub fn sync(&mut self, node: &NodeKey, follow: bool) -> Result<Request, Error> {
+        self.store.read(|tx| {
+            let stored = node_by_key(tx, node)?;
+            Ok(request(Kind::Sync(Sync {
+                cursor: stored.cursor,
+                follow,
+            })))
+        })
+    }
+
+    /// Takes in a node's `Hello`: its clock, and how many leases it holds. Returns how many it should hold.
+    pub fn hello(
+        &mut self,
+        node: &NodeKey,
+        hello: &Hello,
+        now: UnixMillis,
+    ) -> Result<(u32, Vec<Change>), Error> {
+        let node_now = UnixMillis::from_millis(hello.time_ms);
+        self.store.write(|tx| {
+            let stored = node_by_key(tx, node)?;
+            let mut changes = Vec::new();
+            if let Some(missed) = missed(&stored.clock, node_now) {
+                changes.push(Change::Notice(missed));
+            }
+            tx.set_node_clock(stored.row, node_now.delta(now), now)?;
+            match Verdict::of(now, node_now) {
+                Verdict::Agrees => {}
+                Verdict::Differs { by, ahead } => changes.push(Change::Notice(Notice::Clock {
+                    by,
+                    ahead,
+                    deletion_held: false,
+                })),
+                Verdict::Disagrees { by, ahead } => changes.push(Change::Notice(Notice::Clock {
+                    by,
+                    ahead,
+                    deletion_held: true,
+                })),
+            }
+            let expected = tx.leases_running(stored.row, node_now)?;
+            if hello.leases < expected {
+                tx.forget_leases(stored.row)?;
+            }
+            Ok((expected, changes))
+        })
+    }
+}
+
+/// A node that was last heard of more than 7 days ago has forgotten what came between.
+fn missed(clock: &Option<(i64, UnixMillis)>, node_now: UnixMillis) -> Option<Notice> {
+    let (offset, seen) = clock.as_ref()?;
+    let away = node_now.since(seen.offset(*offset));
+    (away > crate::wire::limits::LIFETIME).then_some(Notice::Missed { away })
+}
+
+fn spread(node: &NodeKey, access: &crate::store::StoredAccess) -> u64 {
+    let hash = kdf::tagged_hash(
+        "ailurus/spread",
+        &[node.as_bytes(), access.access.channel_id().as_bytes()],
+    );
+    hash.iter()
+        .take(8)
+        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+pub(super) fn request(kind: Kind) -> Request {
+    Request { kind: Some(kind) }
+}

@@ -1,0 +1,94 @@
+//! What can go wrong in the client, in a sentence that tells what to do.
+
+use crate::channel::{
+    AccessKind, EnvelopeError, LinkError, NarrowError, NodeLinkError, qr::QrError,
+    rotation::RotationError,
+};
+use crate::crypto::BlindError;
+use crate::net::NetError;
+use crate::store::StoreError;
+use crate::wire::limits::{MAX_NAME, MAX_TEXT};
+
+/// Why the client could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An id prefix fits several.
+    #[error("\"{0}\" fits several; give more of the id")]
+    Ambiguous(String),
+    /// The channel's keys lead to an excluded value, which no honest channel has.
+    #[error("the channel's keys are not usable: {0}")]
+    Blind(#[from] BlindError),
+    /// There is a channel of this name or with these keys.
+    #[error("there is a channel \"{0}\" already; rename it or choose another name")]
+    ChannelExists(String),
+    /// Nothing to send.
+    #[error("the text is empty; write something")]
+    EmptyText,
+    /// The envelope would be too large.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The link is none.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The channel was rotated without us.
+    #[error("this channel moved without you; ask a member for a new link")]
+    Moved,
+    /// A name is empty or over 32 bytes.
+    #[error("a name has 1 to {MAX_NAME} bytes and no control characters; choose another one")]
+    Name,
+    /// Access cannot be shared like this.
+    #[error(transparent)]
+    Narrow(#[from] NarrowError),
+    /// The network or a node failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// No super node is known.
+    #[error("no super node is known; add one with its node link")]
+    NoNode,
+    /// Our access does not allow it.
+    #[error(
+        "you have {0} access to this channel, which does not allow that; ask for a link with full access"
+    )]
+    NotAllowed(AccessKind),
+    /// Only admins rotate.
+    #[error("only an admin of the channel can do that; ask its creator")]
+    NotAdmin,
+    /// A node link is none.
+    #[error(transparent)]
+    NodeLink(#[from] NodeLinkError),
+    /// Too much waits already.
+    #[error("{0} messages wait to be sent already; connect to a super node first")]
+    OutboxFull(u32),
+    /// A node broke the protocol.
+    #[error(
+        "the super node {0} answered with something that does not parse; report it to its operator"
+    )]
+    Protocol(String),
+    /// The QR code could not be drawn or read.
+    #[error(transparent)]
+    Qr(#[from] QrError),
+    /// A node refused.
+    #[error("the super node refused: {0}")]
+    Refused(&'static str),
+    /// A rotation cannot be made.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The client's work was cut short.
+    #[error("the client was shut down while this ran; open it again")]
+    ShutDown,
+    /// More than 16 KiB.
+    #[error("the text has {0} bytes and at most {MAX_TEXT} are possible; split it")]
+    TextTooLong(usize),
+    /// No such channel.
+    #[error("there is no channel \"{0}\"; `channel list` shows yours")]
+    UnknownChannel(String),
+    /// No such member.
+    #[error("there is no such member in this channel; `channel members` shows them")]
+    UnknownMember,
+    /// No such message.
+    #[error("there is no message \"{0}\" on this phone")]
+    UnknownMessage(String),
+}

@@ -1,0 +1,134 @@
+//! Live mode: one task a super node keeps a connection, takes in what is pushed and sends what is queued.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::crypto::{Entropy as _, OsEntropy};
+use crate::store::StoredNode;
+use crate::sync::retry::Retry;
+
+use super::conversation::{Chunk, Conversation, connect};
+use super::engine::Change;
+use super::types::{Event, Notice};
+use super::{Error, Inner, lock};
+
+/// Keeps live connections; they end when it is dropped.
+pub struct Live {
+    // Aborts its tasks on drop.
+    _tasks: JoinSet<()>,
+}
+
+impl Live {
+    pub(super) fn start(inner: &Arc<Inner>) -> Self {
+        let mut tasks = JoinSet::new();
+        let inner = Arc::clone(inner);
+        tasks.spawn(async move {
+            let nodes = match lock(&inner.engine).nodes() {
+                Ok(nodes) => nodes,
+                Err(error) => {
+                    tracing::error!(%error, "live mode cannot read the profile");
+                    return;
+                }
+            };
+            let mut connections = JoinSet::new();
+            for node in nodes {
+                let inner = Arc::clone(&inner);
+                connections.spawn(async move { keep(&inner, &node).await });
+            }
+            while connections.join_next().await.is_some() {}
+        });
+        Self { _tasks: tasks }
+    }
+}
+
+/// Connects again and again, later each time it fails.
+async fn keep(inner: &Arc<Inner>, node: &StoredNode) {
+    let key = *node.link.key();
+    let mut retry = Retry::default();
+    loop {
+        let mut caught_up = false;
+        let Err(error) = stay(inner, node, &mut caught_up).await;
+        if caught_up {
+            retry.succeeded();
+            let _ = inner.events.send(Event::Connected {
+                node: key,
+                connected: false,
+            });
+        }
+        tracing::debug!(%error, "live connection ended");
+        inner.tell(Change::Notice(Notice::Unreachable {
+            node: key,
+            reason: error.to_string(),
+        }));
+        let mut random = [0; 8];
+        OsEntropy.fill(&mut random);
+        sleep(retry.failed(u64::from_le_bytes(random))).await;
+    }
+}
+
+/// Stays connected until something fails.
+async fn stay(
+    inner: &Arc<Inner>,
+    node: &StoredNode,
+    caught_up: &mut bool,
+) -> Result<std::convert::Infallible, Error> {
+    let key = *node.link.key();
+    let connection = connect(inner, node).await?;
+    let mut talk = Conversation::new(inner, key, connection);
+    // Leases, a first sync and the outbox, as in a poll; then the stream that stays.
+    talk.run().await?;
+    inner.expire(&[key]).await?;
+    talk.changes.clear();
+    let connection = talk.connection.clone();
+    let mut follow = talk.follow(true).await?;
+    let mut queued = inner.queued.subscribe();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick.tick().await;
+
+    let reading = async {
+        loop {
+            match follow.next(&connection).await {
+                Ok(Some(Chunk::CaughtUp)) => {
+                    *caught_up = true;
+                    let _ = inner.events.send(Event::Connected {
+                        node: key,
+                        connected: true,
+                    });
+                }
+                Ok(Some(Chunk::Hello { .. })) => {}
+                Ok(None) => break Error::from(connection.closed().await),
+                Err(error) => break error,
+            }
+        }
+    };
+    let working = async {
+        loop {
+            let ticked = tokio::select! {
+                _ = queued.changed() => false,
+                _ = tick.tick() => true,
+            };
+            if let Err(error) = talk.catch_up_on_work().await {
+                break error;
+            }
+            if ticked && let Err(error) = inner.expire(&[key]).await {
+                break error;
+            }
+            talk.changes.clear();
+        }
+    };
+    let error = tokio::select! {
+        error = reading => error,
+        error = working => error,
+    };
+    connection.close(0, "done");
+    // What stopped the intake matters more than that it stopped.
+    follow.finish().await?;
+    Err(error)
+}
+
+/// How often a live connection looks for leases that have come due.
+const TICK: Duration = Duration::from_secs(600);

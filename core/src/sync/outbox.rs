@@ -1,0 +1,68 @@
+//! How many nodes get a message, and what a refusal means for it.
+
+use std::time::Duration;
+
+use crate::wire::{limits::LIFETIME, node::Reason, time::UnixMillis};
+
+/// A message leaves the outbox once this many of `nodes` super nodes have it on disk.
+pub fn copies_wanted(nodes: usize) -> usize {
+    nodes.clamp(1, 2)
+}
+
+/// What becomes of a message that a node refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays queued for another time or another node.
+    Retry,
+    /// No node will take it any more.
+    Expired,
+}
+
+/// What a node's reason means for a message.
+pub fn fate(reason: Reason) -> Fate {
+    match reason {
+        Reason::Expired | Reason::TooLarge | Reason::BadSignature => Fate::Expired,
+        _ => Fate::Retry,
+    }
+}
+
+/// Whether a message that was queued or sealed at `since` is past what any node would take.
+pub fn is_expired(since: UnixMillis, now: UnixMillis) -> bool {
+    now.since(since) >= LIFETIME
+}
+
+/// The header time of the next message: the node's time, but always after our last one, so that order is kept.
+pub fn stamp(node_now: UnixMillis, last: UnixMillis) -> UnixMillis {
+    node_now.max(last.after(Duration::from_millis(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_copies_where_there_are_two_nodes() {
+        assert_eq!([0, 1, 2, 5].map(copies_wanted), [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn stamps_never_repeat() {
+        let now = UnixMillis::from_secs(100);
+        let first = stamp(now, UnixMillis::from_millis(0));
+        let second = stamp(now, first);
+        assert_eq!(first, now);
+        assert!(second > first);
+        assert!(stamp(UnixMillis::from_secs(50), second) > second);
+    }
+
+    #[test]
+    fn expires_after_seven_days() {
+        let since = UnixMillis::from_secs(1_000);
+        assert!(!is_expired(
+            since,
+            since.after(LIFETIME).before(Duration::from_millis(1))
+        ));
+        assert!(is_expired(since, since.after(LIFETIME)));
+        assert!(!is_expired(since, UnixMillis::from_secs(0)));
+    }
+}
