@@ -79,26 +79,28 @@ pub struct Access {
 
 /// The part that differs by kind of access.
 enum Holding {
-    Full {
-        origin: Origin,
-        write: SigningKey,
-        reader_root: ReaderRoot,
-        sealing: DhSecret,
-    },
+    Full(Box<FullHolding>),
     Read {
         reader_root: ReaderRoot,
         sealing: DhSecret,
     },
     Write {
-        write: SigningKey,
+        write: Box<SigningKey>,
     },
+}
+
+struct FullHolding {
+    origin: Origin,
+    write: SigningKey,
+    reader_root: ReaderRoot,
+    sealing: DhSecret,
 }
 
 /// Where full access comes from.
 pub(super) enum Origin {
     Root(Root),
     /// The scalar of an imported `pr…` string.
-    RedPanda(SigningKey),
+    RedPanda(Box<SigningKey>),
 }
 
 /// A new channel: its access, the admin key of its creator and its first read secret.
@@ -160,7 +162,12 @@ impl Access {
             "ailurus/redpanda/read-secret",
             &[],
         ));
-        let access = Self::full(Origin::RedPanda(scalar), write, reader_root, admin.public());
+        let access = Self::full(
+            Origin::RedPanda(Box::new(scalar)),
+            write,
+            reader_root,
+            admin.public(),
+        );
         NewChannel {
             access,
             admin,
@@ -202,7 +209,9 @@ impl Access {
             sealing_public,
             dht: dht_secret(&write).1,
             admin,
-            holding: Holding::Write { write },
+            holding: Holding::Write {
+                write: Box::new(write),
+            },
         }
     }
 
@@ -214,12 +223,12 @@ impl Access {
             sealing_public: sealing.public(),
             dht: dht_secret(&write).1,
             admin,
-            holding: Holding::Full {
+            holding: Holding::Full(Box::new(FullHolding {
                 origin,
                 write,
                 reader_root,
                 sealing,
-            },
+            })),
         }
     }
 
@@ -228,13 +237,7 @@ impl Access {
     /// # Errors
     /// See [`NarrowError`].
     pub fn narrow(&self, to: AccessKind) -> Result<Self, NarrowError> {
-        let Holding::Full {
-            origin,
-            write,
-            reader_root,
-            ..
-        } = &self.holding
-        else {
+        let Holding::Full(full) = &self.holding else {
             if to != self.kind() {
                 return Err(NarrowError::NotHeld {
                     held: self.kind(),
@@ -247,15 +250,15 @@ impl Access {
             AccessKind::Full => Ok(self.duplicate()),
             AccessKind::Read => Ok(Self::from_reader(
                 self.write_public,
-                reader_root.duplicate(),
+                full.reader_root.duplicate(),
                 self.dht,
                 self.admin,
             )),
-            AccessKind::Write if matches!(origin, Origin::RedPanda(_)) => {
+            AccessKind::Write if matches!(full.origin, Origin::RedPanda(_)) => {
                 Err(NarrowError::RedPandaWrite)
             }
             AccessKind::Write => Ok(Self::from_writer(
-                write.duplicate(),
+                full.write.duplicate(),
                 self.address_secret.duplicate(),
                 self.sealing_public,
                 self.admin,
@@ -273,20 +276,15 @@ impl Access {
             dht: self.dht,
             admin: self.admin,
             holding: match &self.holding {
-                Holding::Full {
-                    origin,
-                    write,
-                    reader_root,
-                    sealing,
-                } => Holding::Full {
-                    origin: match origin {
+                Holding::Full(full) => Holding::Full(Box::new(FullHolding {
+                    origin: match &full.origin {
                         Origin::Root(root) => Origin::Root(root.duplicate()),
-                        Origin::RedPanda(scalar) => Origin::RedPanda(scalar.duplicate()),
+                        Origin::RedPanda(scalar) => Origin::RedPanda(Box::new(scalar.duplicate())),
                     },
-                    write: write.duplicate(),
-                    reader_root: reader_root.duplicate(),
-                    sealing: sealing.duplicate(),
-                },
+                    write: full.write.duplicate(),
+                    reader_root: full.reader_root.duplicate(),
+                    sealing: full.sealing.duplicate(),
+                })),
                 Holding::Read {
                     reader_root,
                     sealing,
@@ -295,7 +293,7 @@ impl Access {
                     sealing: sealing.duplicate(),
                 },
                 Holding::Write { write } => Holding::Write {
-                    write: write.duplicate(),
+                    write: Box::new(write.duplicate()),
                 },
             },
         }
@@ -304,7 +302,7 @@ impl Access {
     /// Which access this is.
     pub fn kind(&self) -> AccessKind {
         match self.holding {
-            Holding::Full { .. } => AccessKind::Full,
+            Holding::Full(_) => AccessKind::Full,
             Holding::Read { .. } => AccessKind::Read,
             Holding::Write { .. } => AccessKind::Write,
         }
@@ -341,7 +339,8 @@ impl Access {
     /// Opens what write-only members sealed; none for them.
     pub fn sealing(&self) -> Option<&DhSecret> {
         match &self.holding {
-            Holding::Full { sealing, .. } | Holding::Read { sealing, .. } => Some(sealing),
+            Holding::Full(full) => Some(&full.sealing),
+            Holding::Read { sealing, .. } => Some(sealing),
             Holding::Write { .. } => None,
         }
     }
@@ -358,7 +357,7 @@ impl Access {
 
     /// Signs envelopes of `epoch`; none with read access. The key never leaves the process.
     pub fn blinded_signing(&self, epoch: Epoch) -> Result<Option<SigningKey>, BlindError> {
-        let (Holding::Full { write, .. } | Holding::Write { write }) = &self.holding else {
+        let Some(write) = self.write() else {
             return Ok(None);
         };
         blind_signing(write, self.address_secret.expose(), epoch.number()).map(Some)
@@ -369,38 +368,42 @@ impl Access {
     }
 
     pub(super) fn write_private(&self) -> Option<Zeroizing<[u8; 32]>> {
-        match &self.holding {
-            Holding::Full { write, .. } | Holding::Write { write } => Some(write.expose()),
-            Holding::Read { .. } => None,
-        }
+        self.write().map(SigningKey::expose)
     }
 
     pub(super) fn reader_root(&self) -> Option<&ReaderRoot> {
         match &self.holding {
-            Holding::Full { reader_root, .. } | Holding::Read { reader_root, .. } => {
-                Some(reader_root)
-            }
+            Holding::Full(full) => Some(&full.reader_root),
+            Holding::Read { reader_root, .. } => Some(reader_root),
             Holding::Write { .. } => None,
         }
     }
 
     pub(super) fn root(&self) -> Option<&Root> {
         match &self.holding {
-            Holding::Full {
-                origin: Origin::Root(root),
-                ..
-            } => Some(root),
+            Holding::Full(full) => match &full.origin {
+                Origin::Root(root) => Some(root),
+                Origin::RedPanda(_) => None,
+            },
             _ => None,
         }
     }
 
     pub(super) fn redpanda_scalar(&self) -> Option<&SigningKey> {
         match &self.holding {
-            Holding::Full {
-                origin: Origin::RedPanda(scalar),
-                ..
-            } => Some(scalar),
+            Holding::Full(full) => match &full.origin {
+                Origin::RedPanda(scalar) => Some(scalar),
+                Origin::Root(_) => None,
+            },
             _ => None,
+        }
+    }
+
+    fn write(&self) -> Option<&SigningKey> {
+        match &self.holding {
+            Holding::Full(full) => Some(&full.write),
+            Holding::Write { write } => Some(write),
+            Holding::Read { .. } => None,
         }
     }
 }

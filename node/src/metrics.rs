@@ -1,0 +1,251 @@
+//! What a node counts, for Prometheus. No label names a client, an address or a channel.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ailurus::wire::node::{Reason, Response, response::Kind};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Counters and gauges of one node.
+pub struct Metrics {
+    registry: Registry,
+    /// Envelopes stored.
+    pub accepted: Counter,
+    /// Envelopes that were there already, and acknowledged again.
+    pub repeated: Counter,
+    /// Requests and items refused, by reason.
+    pub refused: Family<ReasonLabel, Counter>,
+    /// Envelopes taken away after their 7 days.
+    pub expired: Counter,
+    /// Requests to store something that were answered, after their commit.
+    pub acknowledged: Counter,
+    /// Transactions.
+    pub commits: Counter,
+    /// Transactions that failed.
+    pub commits_failed: Counter,
+    /// Batches handed to live subscribers.
+    pub pushed: Counter,
+    /// Times a live subscriber was too slow and was sent back to the store.
+    pub fallbacks: Counter,
+    /// Connections accepted.
+    pub connections: Counter,
+    /// Connections open.
+    pub open_connections: Gauge,
+    /// Connections refused by a limit.
+    pub connections_refused: Counter,
+    /// Handshakes that failed.
+    pub handshakes_failed: Counter,
+    /// Frames and messages that did not parse.
+    pub malformed: Counter,
+    /// UDP payload bytes sent on connections that ended.
+    pub bytes_sent: Counter,
+    /// UDP payload bytes received on connections that ended.
+    pub bytes_received: Counter,
+    /// Clients that hold leases, counted once a minute.
+    pub registrations: Gauge,
+    /// Envelopes kept.
+    pub envelopes: Gauge,
+    failing: AtomicBool,
+}
+
+/// Why something was refused.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// Name of the reason in the protocol, in lower case and without its prefix.
+    pub reason: String,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("ailurus_node"),
+            accepted: Counter::default(),
+            repeated: Counter::default(),
+            refused: Family::default(),
+            expired: Counter::default(),
+            acknowledged: Counter::default(),
+            commits: Counter::default(),
+            commits_failed: Counter::default(),
+            pushed: Counter::default(),
+            fallbacks: Counter::default(),
+            connections: Counter::default(),
+            open_connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            handshakes_failed: Counter::default(),
+            malformed: Counter::default(),
+            bytes_sent: Counter::default(),
+            bytes_received: Counter::default(),
+            registrations: Gauge::default(),
+            envelopes: Gauge::default(),
+            failing: AtomicBool::new(false),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// All of them in the text format of OpenMetrics.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Whether the last commit succeeded, or there was none yet.
+    pub fn healthy(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Notes how the last commit went; true if that is news.
+    pub(crate) fn set_healthy(&self, healthy: bool) -> bool {
+        self.failing.swap(!healthy, Ordering::Relaxed) == healthy
+    }
+
+    pub(crate) fn count_refusal(&self, reason: Reason) {
+        let name = reason.as_str_name();
+        let reason = name
+            .strip_prefix("REASON_")
+            .unwrap_or(name)
+            .to_ascii_lowercase();
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    pub(crate) fn count_refusals(&self, responses: &[Response]) {
+        for response in responses {
+            let refusals = match &response.kind {
+                Some(Kind::Published(published)) => &published.refusals,
+                Some(Kind::Registered(registered)) => &registered.refusals,
+                Some(Kind::Refused(refused)) => {
+                    self.count_refusal(refused.reason());
+                    continue;
+                }
+                _ => continue,
+            };
+            for refusal in refusals {
+                self.count_refusal(refusal.reason());
+            }
+        }
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let counters = [
+            ("envelopes_accepted", "Envelopes stored", &self.accepted),
+            (
+                "envelopes_repeated",
+                "Envelopes that were there already",
+                &self.repeated,
+            ),
+            (
+                "envelopes_expired",
+                "Envelopes taken away after 7 days",
+                &self.expired,
+            ),
+            (
+                "requests_acknowledged",
+                "Requests answered after their commit",
+                &self.acknowledged,
+            ),
+            ("commits", "Transactions", &self.commits),
+            (
+                "commits_failed",
+                "Transactions that failed",
+                &self.commits_failed,
+            ),
+            (
+                "push_frames",
+                "Batches handed to live subscribers",
+                &self.pushed,
+            ),
+            (
+                "push_fallbacks",
+                "Slow subscribers sent back to the store",
+                &self.fallbacks,
+            ),
+            (
+                "connections_accepted",
+                "Connections accepted",
+                &self.connections,
+            ),
+            (
+                "connections_refused",
+                "Connections refused by a limit",
+                &self.connections_refused,
+            ),
+            (
+                "handshakes_failed",
+                "Handshakes that failed",
+                &self.handshakes_failed,
+            ),
+            (
+                "malformed_frames",
+                "Frames and messages that did not parse",
+                &self.malformed,
+            ),
+            (
+                "bytes_sent",
+                "UDP payload sent on ended connections",
+                &self.bytes_sent,
+            ),
+            (
+                "bytes_received",
+                "UDP payload received on ended connections",
+                &self.bytes_received,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges = [
+            ("connections", "Connections open", &self.open_connections),
+            (
+                "registrations",
+                "Clients that hold leases",
+                &self.registrations,
+            ),
+            ("envelopes", "Envelopes kept", &self.envelopes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "refused",
+            "Requests and items refused",
+            self.refused.clone(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_shows_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.accepted.inc_by(3);
+        metrics.count_refusal(Reason::BadSignature);
+        let text = metrics.encode();
+        assert!(
+            text.contains("ailurus_node_envelopes_accepted_total 3"),
+            "{text}"
+        );
+        assert!(
+            text.contains("ailurus_node_refused_total{reason=\"bad_signature\"} 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn health_changes_are_news_once() {
+        let metrics = Metrics::new();
+        assert!(!metrics.set_healthy(true));
+        assert!(metrics.set_healthy(false));
+        assert!(!metrics.set_healthy(false));
+        assert!(!metrics.healthy());
+        assert!(metrics.set_healthy(true));
+    }
+}

@@ -1,0 +1,234 @@
+//! The way of an envelope to the disk: one thread verifies, the next commits, each on all that has come meanwhile.
+//!
+//! While one batch is being committed the next is verified, so an fsync costs no throughput, and under load its cost is
+//! shared by hundreds of envelopes.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ailurus::wire::{
+    node::Response,
+    time::{Clock, UnixMillis},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::live::Live;
+use crate::service::{Checked, Service, Write};
+
+/// The way in.
+pub(super) struct Ingest {
+    jobs: mpsc::UnboundedSender<Message>,
+    budget: Arc<Semaphore>,
+}
+
+/// The two threads, to be waited for.
+pub(super) type Threads = [JoinHandle<()>; 2];
+
+/// Requests that came together on one stream.
+pub(super) struct Job {
+    pub(super) writes: Vec<Write>,
+    pub(super) replies: Vec<oneshot::Sender<Response>>,
+    /// About how much memory they take, in bytes.
+    pub(super) bytes: usize,
+}
+
+enum Message {
+    Job(Job, OwnedSemaphorePermit),
+    Stop,
+}
+
+/// Verified requests on their way to the disk.
+struct Verified {
+    checked: Vec<Checked>,
+    replies: Vec<oneshot::Sender<Response>>,
+    /// Returned when the requests are answered.
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl Ingest {
+    /// Starts the threads.
+    pub(super) fn start(
+        service: Arc<Service>,
+        live: Arc<Live>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<(Self, Threads)> {
+        let (jobs, received) = mpsc::unbounded_channel();
+        let (verified, to_commit) = sync_channel(VERIFIED_BATCHES);
+        let committer = Committer {
+            service: Arc::clone(&service),
+            live,
+            clock: Arc::clone(&clock),
+        };
+        let threads = [
+            thread::Builder::new()
+                .name("verify".into())
+                .spawn(move || verify(&service, clock.as_ref(), received, &verified))?,
+            thread::Builder::new()
+                .name("commit".into())
+                .spawn(move || committer.run(&to_commit))?,
+        ];
+        let ingest = Self {
+            jobs,
+            budget: Arc::new(Semaphore::new(BUDGET)),
+        };
+        Ok((ingest, threads))
+    }
+
+    /// Hands requests over, waiting while too much is under way. Each is answered through its `replies`, which are
+    /// dropped if the node stops.
+    pub(super) async fn submit(&self, job: Job) {
+        let bytes = job.bytes.clamp(1, BUDGET);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.budget).acquire_many_owned(permits).await else {
+            return;
+        };
+        // Fails only when the node stops, which the dropped replies tell.
+        let _ = self.jobs.send(Message::Job(job, permit));
+    }
+
+    /// Ends the threads once everything handed over before is committed.
+    pub(super) fn stop(&self) {
+        let _ = self.jobs.send(Message::Stop);
+    }
+}
+
+fn verify(
+    service: &Service,
+    clock: &dyn Clock,
+    mut jobs: mpsc::UnboundedReceiver<Message>,
+    verified: &SyncSender<Verified>,
+) {
+    let mut checker = service.checker();
+
+    while let Some(first) = jobs.blocking_recv() {
+        let mut writes = Vec::new();
+        let mut replies = Vec::new();
+        let mut permits = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Stop => jobs.close(),
+                Message::Job(job, permit) => {
+                    writes.extend(job.writes);
+                    replies.extend(job.replies);
+                    permits.push(permit);
+                }
+            }
+            next = if writes.len() < REQUESTS_PER_BATCH {
+                jobs.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        let now = clock.now();
+        let checked = checker.check(now, writes);
+        service.charge(now, &checked);
+        let batch = Verified {
+            checked,
+            replies,
+            permits: permits,
+        };
+        if verified.send(batch).is_err() {
+            return;
+        }
+    }
+}
+
+struct Committer {
+    service: Arc<Service>,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Committer {
+    fn run(&self, batches: &Receiver<Verified>) {
+        let mut next_expiry = self.clock.now();
+        loop {
+            match batches.recv_timeout(TICK) {
+                Ok(first) => self.commit(first, batches),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = self.clock.now();
+            if now >= next_expiry && !self.expire(now) {
+                next_expiry = now.after(EXPIRY_INTERVAL);
+            }
+        }
+    }
+
+    /// Commits a batch and all that wait behind it, answers, and pushes.
+    fn commit(&self, first: Verified, batches: &Receiver<Verified>) {
+        let mut checked = first.checked;
+        let mut replies = first.replies;
+        let mut permits = vec![first.permits];
+        let mut rows: usize = checked.iter().map(Checked::rows).sum();
+        while rows < ROWS_PER_COMMIT
+            && let Ok(next) = batches.try_recv()
+        {
+            rows += next.checked.iter().map(Checked::rows).sum::<usize>();
+            checked.extend(next.checked);
+            replies.extend(next.replies);
+            permits.push(next.permits);
+        }
+        let metrics = self.service.metrics();
+        let committed = self.service.commit(self.clock.now(), &checked);
+        let end = self.service.store().end();
+        match &committed.failure {
+            Some(error) if metrics.set_healthy(false) => {
+                tracing::error!(%error, "nothing can be stored; clients are refused until a commit succeeds");
+            }
+            None if metrics.set_healthy(true) => tracing::info!("commits succeed again"),
+            _ => {}
+        }
+        metrics.acknowledged.inc_by(replies.len() as u64);
+        for (reply, response) in replies.into_iter().zip(committed.responses) {
+            // The client may have gone.
+            let _ = reply.send(response);
+        }
+        if !committed.stored.is_empty() {
+            self.live.push(committed.stored, end, metrics);
+        }
+        self.live.reload(&committed.changed);
+    }
+
+    /// True if there is more to take away at once.
+    fn expire(&self, now: UnixMillis) -> bool {
+        match self.service.expire(now) {
+            Ok(expired) => {
+                self.live.reload(&expired.pseudonyms);
+                if expired.envelopes > 0 || expired.leases > 0 {
+                    tracing::debug!(
+                        envelopes = expired.envelopes,
+                        leases = expired.leases,
+                        "expired"
+                    );
+                }
+                expired.more
+            }
+            Err(error) => {
+                tracing::warn!(%error, "expired envelopes stay for now");
+                false
+            }
+        }
+    }
+}
+
+/// Requests under way at once, in bytes.
+const BUDGET: usize = 32 << 20;
+/// Requests verified together; a request may carry many envelopes.
+const REQUESTS_PER_BATCH: usize = 512;
+/// Verified batches that may wait for the disk.
+const VERIFIED_BATCHES: usize = 8;
+/// Rows after which a transaction is closed.
+const ROWS_PER_COMMIT: usize = 8_192;
+/// How often an idle committer looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// Time between two expiries.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);

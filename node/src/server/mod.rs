@@ -1,0 +1,188 @@
+//! The service on a QUIC endpoint: who may connect, one task a connection and stream, and the threads behind them.
+
+mod frames;
+mod ingest;
+mod limits;
+mod live;
+mod stream;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use ailurus::{
+    net::{Connection, Incoming, NodeEndpoint},
+    wire::time::Clock,
+};
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use self::{
+    ingest::{Ingest, Threads},
+    limits::{Slot, Slots},
+    live::Live,
+};
+use crate::service::Service;
+
+/// A running server.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+    threads: Option<Threads>,
+}
+
+/// What all connections use.
+struct Shared {
+    service: Arc<Service>,
+    live: Arc<Live>,
+    ingest: Ingest,
+    clock: Arc<dyn Clock>,
+    /// Reads of the store under way at once.
+    readers: Arc<Semaphore>,
+}
+
+/// What the streams of one connection share.
+struct Client {
+    shared: Arc<Shared>,
+    connection: Connection,
+    pseudonym: ailurus::crypto::Pseudonym,
+    malformed: AtomicU32,
+}
+
+impl Server {
+    /// Starts to accept connections; must be called within a tokio runtime.
+    pub(crate) fn start(
+        endpoint: Arc<NodeEndpoint>,
+        service: Arc<Service>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let live = Arc::new(Live::default());
+        let (ingest, threads) =
+            Ingest::start(Arc::clone(&service), Arc::clone(&live), Arc::clone(&clock))?;
+        let shared = Arc::new(Shared {
+            service,
+            live,
+            ingest,
+            clock,
+            readers: Arc::new(Semaphore::new(READERS)),
+        });
+        let accepting = tokio::spawn(accept(endpoint, Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            accepting,
+            threads: Some(threads),
+        })
+    }
+
+    /// Accepts nobody any more, and waits until everything that was handed over is committed and answered.
+    pub(crate) async fn stop(&mut self) {
+        self.accepting.abort();
+        self.shared.ingest.stop();
+        let Some(threads) = self.threads.take() else {
+            return;
+        };
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread ended in a panic");
+                }
+            }
+        });
+        // The closure does not panic.
+        let _ = joined.await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.shared.ingest.stop();
+    }
+}
+
+async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
+    let slots = Arc::new(Slots::new(shared.service.limits()));
+    while let Some(incoming) = endpoint.accept().await {
+        let metrics = shared.service.metrics();
+        // A forged source address must not use up somebody else's share.
+        if slots.is_busy() && !incoming.is_validated() {
+            incoming.retry();
+            continue;
+        }
+        let Some(slot) = slots.take(incoming.remote_addr().ip(), metrics) else {
+            metrics.connections_refused.inc();
+            incoming.refuse();
+            continue;
+        };
+        tokio::spawn(handshake(Arc::clone(&shared), incoming, slot));
+    }
+}
+
+/// Its own task, so that the memory it needs is returned before the connection falls idle.
+async fn handshake(shared: Arc<Shared>, incoming: Incoming, slot: Slot) {
+    let metrics = shared.service.metrics();
+    let connection = match incoming.handshake().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            metrics.handshakes_failed.inc();
+            tracing::debug!(%error, "handshake failed");
+            return;
+        }
+    };
+    let Some(pseudonym) = connection.peer_pseudonym() else {
+        return;
+    };
+    metrics.connections.inc();
+    let client = Arc::new(Client {
+        shared: Arc::clone(&shared),
+        connection,
+        pseudonym,
+        malformed: AtomicU32::new(0),
+    });
+    tokio::spawn(serve(client, slot));
+}
+
+async fn serve(client: Arc<Client>, slot: Slot) {
+    loop {
+        match client.connection.accept().await {
+            Ok((sender, receiver)) => {
+                tokio::spawn(stream::serve(Arc::clone(&client), sender, receiver));
+            }
+            Err(error) => {
+                tracing::trace!(%error, "connection ended");
+                break;
+            }
+        }
+    }
+    let (sent, received) = client.connection.bytes();
+    let metrics = client.shared.service.metrics();
+    metrics.bytes_sent.inc_by(sent);
+    metrics.bytes_received.inc_by(received);
+    drop(slot);
+}
+
+impl Client {
+    /// Counts something that did not parse; after a few the connection is closed.
+    fn malformed(&self) {
+        self.shared.service.metrics().malformed.inc();
+        if self.malformed.fetch_add(1, Ordering::Relaxed) + 1 >= MALFORMED {
+            self.connection.close(CODE_MALFORMED, "malformed frames");
+        }
+    }
+
+    /// Closes the connection of a client that does not speak in frames.
+    fn close_malformed(&self) {
+        self.shared.service.metrics().malformed.inc();
+        self.connection.close(CODE_MALFORMED, "malformed frames");
+    }
+}
+
+/// Messages that do not parse before a connection is closed.
+const MALFORMED: u32 = 3;
+/// The application's error code for that (docs/PROTOCOL.md, section 5.1).
+const CODE_MALFORMED: u32 = 1;
+/// Reads of the store at once: they are short, and there are few disks.
+const READERS: usize = 4;

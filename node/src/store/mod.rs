@@ -1,0 +1,231 @@
+//! What the node keeps, in one SQLite file: addresses, envelopes in log order, registrations and leases.
+//!
+//! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
+//! `Ok` for survives a power cut.
+
+mod migrations;
+mod reader;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ailurus::{
+    channel::Address,
+    crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy},
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
+pub use writer::Expired;
+pub(crate) use writer::{Append, Keep, Writer};
+
+/// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
+pub struct Store {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: Mutex<Vec<Reader>>,
+    end: AtomicU64,
+    envelopes: AtomicU64,
+    generation: [u8; 16],
+    cursor_key: AeadKey,
+}
+
+/// The two keys behind an address, which its envelopes and registrations are checked with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys {
+    pub(crate) address: Address,
+    pub(crate) blinded: PublicKey,
+    pub(crate) access: AccessKey,
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it if there is none, and brings it to the current version.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or written, is not a node's database, or was made by a later version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(open)?;
+        connection.busy_timeout(BUSY).map_err(open)?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(open)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        migrations::migrate(&mut connection)?;
+        let generation = meta::<16>(&connection, "generation")?;
+        let cursor_key = AeadKey::from_bytes(meta::<32>(&connection, "cursor_key")?);
+        let end = connection
+            .query_row(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'envelopes'",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
+            .optional()?
+            .map_or(0, from_sql);
+        let writer = Writer::new(connection)?;
+        Ok(Self {
+            path: path.to_owned(),
+            envelopes: AtomicU64::new(writer.envelopes()),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            end: AtomicU64::new(end),
+            generation,
+            cursor_key,
+        })
+    }
+
+    /// Begins a new generation: every cursor handed out before starts 7 days back. For a restored backup, whose log
+    /// would otherwise give positions away a second time.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn begin_generation(&mut self) -> Result<(), StoreError> {
+        let generation = entropy::array::<16>(&mut OsEntropy);
+        self.writer().set_meta("generation", &generation)?;
+        self.generation = generation;
+        Ok(())
+    }
+
+    /// Names this log; a restored backup starts another.
+    pub fn generation(&self) -> &[u8; 16] {
+        &self.generation
+    }
+
+    /// The last position of the log, up to which every reader sees all.
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Envelopes kept now.
+    pub fn envelopes(&self) -> u64 {
+        self.envelopes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cursor_key(&self) -> &AeadKey {
+        &self.cursor_key
+    }
+
+    /// Runs `change` in one transaction and syncs it to disk; if it fails, nothing of it happened.
+    pub(crate) fn write<T>(
+        &self,
+        change: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer();
+        let result = writer.transaction(change)?;
+        self.end.fetch_max(writer.end(), Ordering::Release);
+        self.envelopes.store(writer.envelopes(), Ordering::Relaxed);
+        Ok(result)
+    }
+
+    /// Runs `read` on one of the reading connections.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle_readers().pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => self.reader()?,
+        };
+        let result = read(&reader)?;
+        let mut idle = self.idle_readers();
+        if idle.len() < IDLE_READERS {
+            idle.push(reader);
+        }
+        Ok(result)
+    }
+
+    fn reader(&self) -> Result<Reader, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        Ok(Reader::new(connection))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle_readers(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error(
+        "the database {path} cannot be opened for writing: {source}; check that its directory is writable and not full"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Made by a later version.
+    #[error(
+        "the database has schema version {0}, which is newer than this program; update ailurus-node"
+    )]
+    Newer(i64),
+    /// A row that this program would not have written.
+    #[error("the database holds a {0} that cannot be right; restore it from a backup")]
+    Corrupt(&'static str),
+    /// SQLite failed.
+    #[error("the database failed: {0}; check the disk's free space and health")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Reads a value of `meta`, drawing it at random the first time.
+fn meta<const N: usize>(
+    connection: &Connection,
+    name: &'static str,
+) -> Result<[u8; N], StoreError> {
+    let stored: Option<Vec<u8>> = connection
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let Some(stored) = stored else {
+        let value = entropy::array::<N>(&mut OsEntropy);
+        connection.execute(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2)",
+            (name, value.as_slice()),
+        )?;
+        return Ok(value);
+    };
+    stored.try_into().map_err(|_| StoreError::Corrupt(name))
+}
+
+/// SQLite's integers are signed; nothing that is stored comes near the far end.
+fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_sql(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// How long a connection waits for another's lock.
+const BUSY: Duration = Duration::from_secs(5);
+/// Pages in the write-ahead log before it is folded into the file: about 16 MiB.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// Page cache of a connection, in KiB.
+const CACHE_KIB: i64 = 16 << 10;
+/// Reading connections kept open.
+const IDLE_READERS: usize = 4;
