@@ -35,7 +35,7 @@ pub struct Work {
 pub struct Session {
     work: Work,
     synced: bool,
-    registered_again: bool,
+    registrations: u8,
 }
 
 impl Session {
@@ -44,13 +44,13 @@ impl Session {
         Self {
             work,
             synced: false,
-            registered_again: false,
+            registrations: 0,
         }
     }
 
     /// The next step.
     pub fn next(&self) -> Step {
-        if self.work.leases {
+        if self.work.leases && self.registrations < MAX_REGISTRATIONS {
             Step::Register
         } else if !self.synced {
             Step::Sync
@@ -71,19 +71,17 @@ impl Session {
     /// The leases stand, or were refused; either way they are not asked for again in this session.
     pub fn registered(&mut self) {
         self.work.leases = false;
+        self.registrations = self.registrations.saturating_add(1);
         // What was leased just now was not in an earlier answer.
         self.synced = false;
     }
 
     /// The node's `Hello` says how many leases it holds; returns true if they must be registered again, because
-    /// the node lost some (a restored backup, an eviction). At most once a session.
+    /// the node lost some (a restored backup, an eviction).
     pub fn hello(&mut self, held: u32, expected: u32) -> bool {
-        if held >= expected || self.registered_again {
-            return false;
-        }
-        self.registered_again = true;
-        self.work.leases = true;
-        true
+        let lost = held < expected;
+        self.work.leases |= lost;
+        lost
     }
 
     /// The node has sent all it had.
@@ -101,6 +99,10 @@ impl Session {
         self.work.outbox = false;
     }
 }
+
+/// Once as planned, and once more when `Hello` shows lost leases or sets the clock right; a node that goes on
+/// refusing is left alone until the next session.
+const MAX_REGISTRATIONS: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -134,14 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn lost_leases_are_registered_again_once() {
+    fn lost_leases_are_registered_again_at_most_twice() {
         let mut session = Session::new(Work::default());
         assert!(session.hello(1, 3));
         session.caught_up();
         assert_eq!(session.next(), Step::Register);
         session.registered();
         assert_eq!(session.next(), Step::Sync);
-        assert!(!session.hello(1, 3));
+        assert!(session.hello(1, 3));
+        session.caught_up();
+        assert_eq!(session.next(), Step::Register);
+        session.registered();
+        assert!(session.hello(1, 3));
         session.caught_up();
         assert_eq!(session.next(), Step::Idle);
     }

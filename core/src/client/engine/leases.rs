@@ -8,7 +8,9 @@ use crate::store::AccessRow;
 use crate::sync::{clock::Verdict, leases, session::Work};
 use crate::wire::{
     limits::MAX_LEASES,
-    node::{Hello, Lease, Register, Registered, Release, Request, Sync, request::Kind},
+    node::{
+        Hello, Lease, Reason, Refusal, Register, Registered, Release, Request, Sync, request::Kind,
+    },
     time::UnixMillis,
 };
 
@@ -107,8 +109,12 @@ impl Engine {
                     .refusals
                     .iter()
                     .find(|refusal| usize::try_from(refusal.index).is_ok_and(|i| i == index));
-                match refusal {
-                    Some(refusal) => refused.push(reason(refusal.reason())),
+                match refusal.map(Refusal::reason) {
+                    // A wrong clock shows in `Hello`, which says by how much; then leases are asked for again.
+                    Some(Reason::TooEarly | Reason::LeaseEnd) => {
+                        tracing::warn!(node = %node, %epoch, "lease refused: clocks differ");
+                    }
+                    Some(why) => refused.push(reason(why)),
                     None => tx.put_lease(stored.row, *access, *epoch, *end)?,
                 }
             }
