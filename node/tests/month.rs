@@ -428,3 +428,64 @@ fn a_clock_wrong_by_a_day_is_named_and_deletes_nothing() {
     let changes = alice.poll(&node, start.after(3 * HOUR), start.after(3 * HOUR));
     assert!(notices(&changes).is_empty(), "{changes:?}");
 }
+
+#[test]
+fn a_rotation_reaches_whoever_was_away_for_weeks() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let (mut alice, mut bob, mut carol) = (
+        node.phone("Alice", 1),
+        node.phone("Bob", 2),
+        node.phone("Carol", 3),
+    );
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice.poll(&node, start, start);
+    for friend in [&mut bob, &mut carol] {
+        let link = invite(&mut alice, &channel, start);
+        friend.engine.join(&link, None, start).expect("joins");
+        friend.poll(&node, start, start);
+    }
+    alice.poll(&node, start, start);
+    let carols_key = alice
+        .engine
+        .members(&channel)
+        .expect("members")
+        .into_iter()
+        .find(|member| member.name == "Carol")
+        .expect("known")
+        .author;
+    let (moved, _) = alice
+        .engine
+        .rotate(&channel, &[carols_key], start)
+        .expect("rotates");
+
+    let mut now = start;
+    for _ in 0..18 {
+        now = now.after(2 * DAY);
+        alice.poll(&node, now, now);
+        node.expire(now);
+    }
+    // Five weeks later the first notice is long gone; the repeated one is there.
+    let changes = bob.poll(&node, now, now);
+    assert!(
+        notices(&changes)
+            .iter()
+            .any(|notice| matches!(notice, Notice::Rotated { to, .. } if *to == moved)),
+        "{changes:?}"
+    );
+    bob.engine.send(&moved, "found you", now).expect("queued");
+    bob.poll(&node, now, now);
+    alice.poll(&node, now, now);
+    assert_eq!(alice.texts(&moved), ["found you"]);
+    let changes = carol.poll(&node, now, now);
+    assert!(notices(&changes).contains(&&Notice::Moved { channel }));
+
+    // A new link from the same admin takes Carol along, in the channel she knows.
+    let link = invite(&mut alice, &moved, now);
+    assert_eq!(carol.engine.join(&link, None, now).expect("joins"), moved);
+    carol.poll(&node, now, now);
+    assert_eq!(carol.texts(&channel), ["found you"], "by the former id too");
+}

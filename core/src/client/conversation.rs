@@ -363,6 +363,10 @@ impl Follow {
                 response::Kind::Batch(mut batch) => {
                     self.complete(connection, &mut batch).await?;
                     self.waiting.push(batch);
+                    // A node that never tells a position must not fill the memory.
+                    if items(&self.waiting) >= TRANSACTION {
+                        self.pass_on(None).await?;
+                    }
                 }
                 response::Kind::Position(position) => {
                     self.pass_on(Some(position.cursor)).await?;

@@ -196,7 +196,7 @@ fn read_chunk(input: &mut impl Read, length: usize) -> Result<Vec<u8>, StoreErro
     Ok(chunk)
 }
 
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -60,7 +60,11 @@ impl Store {
         let mut data_key = [0; 32];
         OsEntropy.fill(&mut data_key);
         let data_key = DataKey::from_bytes(data_key);
-        migrations::run(&mut connection, Some(&data_key.wrap(key)))?;
+        if let Err(error) = migrations::run(&mut connection, Some(&data_key.wrap(key))) {
+            drop(connection);
+            backup::remove_if_there(path)?;
+            return Err(error);
+        }
         Ok(Self::with(connection, data_key, path))
     }
 

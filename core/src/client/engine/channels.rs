@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::channel::{AccessKind, ChannelId, Epoch, Link, NewChannel, Previous, ReadChain};
 use crate::crypto::{DhSecret, Entropy, PseudonymSecret, SigningKey};
 use crate::store::{
-    ChannelRow, ChannelState, NewAuthor, StoreError, StoredAccess, StoredChannel, Tx,
+    AccessRow, ChannelRow, ChannelState, NewAuthor, StoreError, StoredAccess, StoredChannel, Tx,
 };
 use crate::wire::{content::Content, limits::MAX_HINTS, time::UnixMillis};
 
@@ -30,8 +30,8 @@ impl Engine {
         })
     }
 
-    /// Joins a channel by its link, under the link's name or another one. A link to a channel that we are in
-    /// already renews or widens our access to it.
+    /// Joins a channel by its link, under the link's name or another one. A link that gives more than we have in a
+    /// channel widens our access; one from the admin of a channel that moved without us takes us along.
     pub fn join(
         &mut self,
         link: &Link,
@@ -60,8 +60,17 @@ impl Engine {
                     tx.put_node(node, pseudonym)?;
                 }
             }
-            if tx.find_channel(&id)?.is_some() {
-                return Err(Error::ChannelExists(name.to_owned()));
+            if let Some(row) = tx.find_channel(&id)? {
+                return widen(tx, row, link, now, entropy);
+            }
+            for moved in tx.channels()? {
+                let old = tx.access_of(moved.row)?;
+                if moved.state == ChannelState::Moved
+                    && moved.name == name
+                    && old.access.admin() == link.access.admin()
+                {
+                    return catch_up(tx, moved, old, link, now, entropy);
+                }
             }
             add(tx, link, name, now, entropy)
         })
@@ -169,10 +178,64 @@ fn add(
     stored.row = tx
         .add_channel(&stored, now)
         .map_err(|error| exists(error.into(), name))?;
-    tx.add_access(&StoredAccess {
-        row: crate::store::AccessRow::NONE,
-        channel: stored.row,
-        number: 0,
+    tx.add_access(&first_access(stored.row, link, 0))?;
+    if link.access.kind().writes() {
+        speak_up(tx, &stored, now, entropy)?;
+    }
+    Ok(link.access.channel_id())
+}
+
+/// Takes more access to a channel that we are in.
+fn widen(
+    tx: &Tx<'_>,
+    row: ChannelRow,
+    link: &Link,
+    now: UnixMillis,
+    entropy: &mut dyn Entropy,
+) -> Result<ChannelId, Error> {
+    let mut access = tx.access_of(row)?;
+    let id = link.access.channel_id();
+    if access.access.channel_id() != id
+        || link.access.kind() != AccessKind::Full
+        || access.access.kind() == AccessKind::Full
+    {
+        return Err(Error::ChannelExists(tx.channel(row)?.name));
+    }
+    access.access = link.access.duplicate();
+    if access.read.is_none() {
+        access.read = link.read.as_ref().map(ReadChain::duplicate);
+    }
+    tx.update_access(&access)?;
+    speak_up(tx, &tx.channel(row)?, now, entropy)?;
+    Ok(id)
+}
+
+/// Goes on with a channel that moved without us, under the keys of a new link.
+fn catch_up(
+    tx: &Tx<'_>,
+    mut channel: StoredChannel,
+    mut old: StoredAccess,
+    link: &Link,
+    now: UnixMillis,
+    entropy: &mut dyn Entropy,
+) -> Result<ChannelId, Error> {
+    let number = old.number.saturating_add(1);
+    old.retired = Some(now);
+    tx.update_access(&old)?;
+    channel.state = ChannelState::Active;
+    tx.update_channel(&channel)?;
+    tx.add_access(&first_access(channel.row, link, number))?;
+    if link.access.kind().writes() {
+        speak_up(tx, &channel, now, entropy)?;
+    }
+    Ok(link.access.channel_id())
+}
+
+fn first_access(channel: ChannelRow, link: &Link, number: u32) -> StoredAccess {
+    StoredAccess {
+        row: AccessRow::NONE,
+        channel,
+        number,
         retired: None,
         access: link.access.duplicate(),
         read: link.read.as_ref().map(ReadChain::duplicate),
@@ -181,21 +244,27 @@ fn add(
         introduced: UnixMillis::default(),
         last_time: UnixMillis::default(),
         removed: Vec::new(),
-    })?;
-    if link.access.kind().writes() {
-        tx.put_author(
-            stored.row,
-            &NewAuthor {
-                key: stored.author.public(),
-                own: true,
-                seen: now,
-            },
-        )?;
-        name_own(tx, &stored)?;
-        // Others learn of us at once, and rotation has a key to seal to.
-        queue(tx, stored.row, &Content::default(), now, entropy)?;
     }
-    Ok(link.access.channel_id())
+}
+
+/// Others learn of us at once, and rotation has a key to seal to.
+fn speak_up(
+    tx: &Tx<'_>,
+    channel: &StoredChannel,
+    now: UnixMillis,
+    entropy: &mut dyn Entropy,
+) -> Result<(), Error> {
+    tx.put_author(
+        channel.row,
+        &NewAuthor {
+            key: channel.author.public(),
+            own: true,
+            seen: now,
+        },
+    )?;
+    name_own(tx, channel)?;
+    queue(tx, channel.row, &Content::default(), now, entropy)?;
+    Ok(())
 }
 
 fn name_own(tx: &Tx<'_>, stored: &StoredChannel) -> Result<(), Error> {
