@@ -9,6 +9,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::store::Store;
+
 /// Counters and gauges of one node.
 pub struct Metrics {
     registry: Registry,
@@ -44,7 +46,7 @@ pub struct Metrics {
     pub bytes_sent: Counter,
     /// UDP payload bytes received on connections that ended.
     pub bytes_received: Counter,
-    /// Clients that hold leases, counted once a minute.
+    /// Clients that hold leases.
     pub registrations: Gauge,
     /// Envelopes kept.
     pub envelopes: Gauge,
@@ -102,6 +104,13 @@ impl Metrics {
     /// Notes how the last commit went; true if that is news.
     pub(crate) fn set_healthy(&self, healthy: bool) -> bool {
         self.failing.swap(!healthy, Ordering::Relaxed) == healthy
+    }
+
+    /// Takes the gauges from the store.
+    pub(crate) fn set_kept(&self, store: &Store) {
+        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.envelopes.set(gauge(store.envelopes()));
+        self.registrations.set(gauge(store.registrations()));
     }
 
     pub(crate) fn count_refusal(&self, reason: Reason) {

@@ -1,5 +1,6 @@
 //! What others see: the network on the path, and the node's own disk.
 
+use std::collections::{HashMap, hash_map::Entry};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -18,30 +19,44 @@ async fn tap(node: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let copy = Arc::clone(&seen);
     tokio::spawn(async move {
-        let mut backs: std::collections::HashMap<SocketAddr, Arc<UdpSocket>> =
-            std::collections::HashMap::new();
+        let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
         let mut buffer = vec![0; 65_536];
         while let Ok((length, from)) = front.recv_from(&mut buffer).await {
             let datagram = &buffer[..length];
             copy.lock().expect("no panic").extend_from_slice(datagram);
-            if !backs.contains_key(&from) {
-                let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a socket"));
-                back.connect(node).await.expect("connects");
-                backs.insert(from, Arc::clone(&back));
-                let (front, copy) = (Arc::clone(&front), Arc::clone(&copy));
-                tokio::spawn(async move {
-                    let mut buffer = vec![0; 65_536];
-                    while let Ok(length) = back.recv(&mut buffer).await {
-                        let datagram = &buffer[..length];
-                        copy.lock().expect("no panic").extend_from_slice(datagram);
-                        let _ = front.send_to(datagram, from).await;
-                    }
-                });
-            }
-            let _ = backs[&from].send(datagram).await;
+            let back = match backs.entry(from) {
+                Entry::Occupied(found) => Arc::clone(found.get()),
+                Entry::Vacant(place) => {
+                    let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a socket"));
+                    back.connect(node).await.expect("connects");
+                    tokio::spawn(answers(
+                        Arc::clone(&back),
+                        Arc::clone(&front),
+                        from,
+                        Arc::clone(&copy),
+                    ));
+                    Arc::clone(place.insert(back))
+                }
+            };
+            let _ = back.send(datagram).await;
         }
     });
     (addr, seen)
+}
+
+/// The way back to one client.
+async fn answers(
+    back: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    client: SocketAddr,
+    copy: Arc<Mutex<Vec<u8>>>,
+) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length) = back.recv(&mut buffer).await {
+        let datagram = &buffer[..length];
+        copy.lock().expect("no panic").extend_from_slice(datagram);
+        let _ = front.send_to(datagram, client).await;
+    }
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

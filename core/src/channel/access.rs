@@ -421,6 +421,11 @@ pub enum NarrowError {
         /// What was asked for.
         wanted: AccessKind,
     },
+    /// A redPanda channel has no forward secrecy, so its full access always opens its past.
+    #[error(
+        "a redPanda channel's full access always opens its past; share read access without history, or rotate it to a native channel first"
+    )]
+    RedPandaHistory,
     /// A redPanda channel has one key for everything.
     #[error(
         "a redPanda channel has one secret for reading and writing and no write-only access; rotate it to a native channel first"

@@ -228,6 +228,9 @@ pub enum EnvelopeError {
     /// Shorter than a signature.
     #[error("the envelope is cut off before the end of its signature")]
     Truncated,
+    /// The channel's sealing key is not one that can be sealed to.
+    #[error("the channel's sealing key is not usable; ask for a new link")]
+    UnusableKey,
     /// A kind of a later version.
     #[error("envelope kind {0} is unknown to this version; update the app")]
     UnknownKind(u32),

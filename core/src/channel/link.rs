@@ -39,8 +39,14 @@ impl Link {
     /// A channel imported from redPanda with full access gives its `pr…` string.
     ///
     /// # Errors
-    /// If the name is too long to fit.
+    /// If the name is too long, or a link that reads has no read secret.
     pub fn to_text(&self) -> Result<Zeroizing<String>, LinkError> {
+        if self.name.len() > MAX_NAME {
+            return Err(LinkError::NameTooLong);
+        }
+        if self.access.kind().reads() && self.read.is_none() {
+            return Err(LinkError::Malformed);
+        }
         if let Some(scalar) = self.access.redpanda_scalar() {
             return Ok(text::encode("pr", scalar.expose().as_slice()));
         }
@@ -53,6 +59,7 @@ impl Link {
                 return Ok(text);
             }
             if payload.nodes.pop().is_none() {
+                wipe(payload);
                 return Err(LinkError::NameTooLong);
             }
         }
@@ -97,7 +104,7 @@ impl Link {
                 payload.sealing_public = copy(access.sealing_public().as_bytes());
             }
         }
-        if let Some(read) = &self.read {
+        if let Some(read) = self.read.as_ref().filter(|_| access.kind().reads()) {
             payload.read_secret = copy(read.secret().expose());
             payload.read_epoch = read.epoch().number();
         }
@@ -213,6 +220,26 @@ impl FromStr for Link {
 pub fn redpanda_keys(link: &Link) -> Option<(Zeroizing<[u8; 32]>, [u8; 33])> {
     let scalar = link.access.redpanda_scalar()?;
     Some((scalar.expose(), scalar.compressed_public()))
+}
+
+/// Every secret that a link carries, by its name in the payload, as hex: for inspection on explicit request only.
+pub fn reveal(link: &Link) -> Vec<(&'static str, Zeroizing<String>)> {
+    let payload = link.to_payload();
+    let secrets = [
+        ("root", &payload.root),
+        ("write_private", &payload.write_private),
+        ("reader_root", &payload.reader_root),
+        ("address_secret", &payload.address_secret),
+        ("read_secret", &payload.read_secret),
+        ("redpanda", &payload.redpanda),
+    ];
+    let revealed = secrets
+        .into_iter()
+        .filter(|(_, bytes)| !bytes.is_empty())
+        .map(|(name, bytes)| (name, Zeroizing::new(hex::encode(bytes))))
+        .collect();
+    wipe(payload);
+    revealed
 }
 
 /// Why text is not a usable channel link.

@@ -149,7 +149,7 @@ impl Draft<'_> {
             Recipient::Readers(cipher) => cipher.0.seal_random(entropy, &aad, &plaintext),
             Recipient::SealingKey(key) => {
                 hpke::seal_to(key, SEALED_INFO, &aad, &plaintext, entropy)
-                    .map_err(|_| EnvelopeError::TooLarge(size))?
+                    .map_err(|_| EnvelopeError::UnusableKey)?
             }
         };
         let envelope = Envelope::sign(self.address, self.time, kind, &body, blinded, entropy)?;

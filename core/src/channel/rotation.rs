@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use crate::crypto::{DhPublic, DhSecret, Entropy, PublicKey, Signature, SigningKey, hpke, kdf};
 use crate::wire::{
     content::{
         Appointment, AppointmentStatement, Rotated, RotationNotice, RotationSlot, RotationStatement,
     },
-    limits::MAX_SEALED,
+    limits::MAX_ROTATION,
     time::UnixMillis,
 };
 
@@ -58,10 +59,12 @@ impl Rotation {
     ) -> Result<RotationNotice, RotationError> {
         let mut slots = Vec::with_capacity(remaining.len());
         for member in remaining {
-            let access = Rotated {
-                access: Some(member.link.to_payload()),
-            }
-            .encode_to_vec();
+            let access = Zeroizing::new(
+                Rotated {
+                    access: Some(member.link.to_payload()),
+                }
+                .encode_to_vec(),
+            );
             let sealed = hpke::seal_to(
                 &member.dh,
                 INFO,
@@ -82,7 +85,7 @@ impl Rotation {
             slots,
         }
         .encode_to_vec();
-        if statement.len() > MAX_SEALED - 1_024 {
+        if statement.len() > MAX_ROTATION {
             return Err(RotationError::TooManyMembers);
         }
         let signature = admin.sign(&rotation_hash(&statement), entropy);
@@ -132,8 +135,10 @@ impl Rotation {
             return Ok(None);
         };
         let context = slot_context(&self.channel, self.number, author);
-        let access = hpke::open_from(dh, INFO, &context, &slot.sealed)
-            .map_err(|_| RotationError::Malformed)?;
+        let access = Zeroizing::new(
+            hpke::open_from(dh, INFO, &context, &slot.sealed)
+                .map_err(|_| RotationError::Malformed)?,
+        );
         let payload = Rotated::decode(access.as_slice())
             .map_err(|_| RotationError::Malformed)?
             .access

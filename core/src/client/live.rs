@@ -78,13 +78,14 @@ async fn stay(
     let key = *node.link.key();
     let connection = connect(inner, node).await?;
     let mut talk = Conversation::new(inner, key, connection);
+    // From here on, so that nothing queued meanwhile waits for the next tick.
+    let mut queued = inner.queued.subscribe();
     // Leases, a first sync and the outbox, as in a poll; then the stream that stays.
     talk.run().await?;
     inner.expire(&[key]).await?;
     talk.changes.clear();
     let connection = talk.connection.clone();
     let mut follow = talk.follow(true).await?;
-    let mut queued = inner.queued.subscribe();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;

@@ -37,3 +37,5 @@ pub const MAX_ITEMS: usize = 1_024;
 pub const MAX_LEASES: usize = 512;
 /// Smallest plaintext after padding, in bytes.
 pub const MIN_PADDED: usize = 192;
+/// Longest statement of a rotation, in bytes: what fits an envelope after padding. About 350 members.
+pub const MAX_ROTATION: usize = MAX_SEALED - 2_560;

@@ -133,7 +133,7 @@ fn verify(
         let batch = Verified {
             checked,
             replies,
-            permits: permits,
+            permits,
         };
         if verified.send(batch).is_err() {
             return;

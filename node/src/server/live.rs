@@ -190,7 +190,11 @@ impl Subscription {
         }
         let mut frames = Vec::new();
         let mut reached = served;
-        while let Some(push) = queue.frames.pop_front_if(|push| push.end <= announced) {
+        while let Some(push) = queue.frames.pop_front() {
+            if push.end > announced {
+                queue.frames.push_front(push);
+                break;
+            }
             if push.end > served {
                 reached = push.end;
                 frames.push(push.frame);

@@ -15,6 +15,7 @@ use std::{
 };
 
 use ailurus::{
+    crypto::Pseudonym,
     net::{Connection, Incoming, NodeEndpoint},
     wire::time::Clock,
 };
@@ -48,7 +49,7 @@ struct Shared {
 struct Client {
     shared: Arc<Shared>,
     connection: Connection,
-    pseudonym: ailurus::crypto::Pseudonym,
+    pseudonym: Pseudonym,
     malformed: AtomicU32,
 }
 

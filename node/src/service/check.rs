@@ -217,7 +217,7 @@ fn envelope(
 ) -> Result<Envelope, Reason> {
     let envelope = Envelope::from_item(address, before, item).map_err(|error| match error {
         EnvelopeError::TooLarge(_) => Reason::TooLarge,
-        EnvelopeError::Truncated | EnvelopeError::UnknownKind(_) => Reason::Malformed,
+        _ => Reason::Malformed,
     })?;
     envelope.check_time(now).map_err(|error| match error {
         TimeError::Ahead => Reason::ClockAhead,

@@ -64,9 +64,7 @@ pub(super) fn commit(
             metrics.commits.inc();
             metrics.accepted.inc_by(changes.stored.len() as u64);
             metrics.repeated.inc_by(changes.known);
-            metrics
-                .envelopes
-                .set(i64::try_from(store.envelopes()).unwrap_or(i64::MAX));
+            metrics.set_kept(store);
             Committed {
                 responses: changes.responses,
                 stored: changes.stored,
@@ -170,9 +168,7 @@ fn register(
             Ok(lease) => {
                 let place = match registration {
                     Some(place) => place,
-                    None => writer
-                        .registration(pseudonym, limits.registrations)?
-                        .map(|row| Place { row, version: None }),
+                    None => place(writer, limits, pseudonym)?,
                 };
                 let (place, reason) = add(writer, limits, place, lease)?;
                 registration = Some(place);
@@ -188,7 +184,23 @@ fn register(
 #[derive(Clone, Copy)]
 struct Place {
     row: i64,
+    leases: u64,
     version: Option<u64>,
+}
+
+fn place(
+    writer: &mut Writer,
+    limits: &Limits,
+    pseudonym: &Pseudonym,
+) -> Result<Option<Place>, StoreError> {
+    let Some(row) = writer.registration(pseudonym, limits.registrations)? else {
+        return Ok(None);
+    };
+    Ok(Some(Place {
+        row,
+        leases: writer.leases(row)?,
+        version: None,
+    }))
 }
 
 fn add(
@@ -200,10 +212,10 @@ fn add(
     let Some(mut place) = place else {
         return Ok((None, Some(Reason::NodeFull)));
     };
-    if writer.extend_lease(place.row, &lease.keys, lease.end_s)? {
+    if writer.extend_lease(place.row, &lease.keys.address, lease.end_s)? {
         return Ok((Some(place), None));
     }
-    if writer.leases(place.row)? >= limits.addresses_per_client {
+    if place.leases >= limits.addresses_per_client {
         return Ok((Some(place), Some(Reason::ClientFull)));
     }
     let version = match place.version {
@@ -211,6 +223,7 @@ fn add(
         None => writer.next_version(place.row)?,
     };
     place.version = Some(version);
+    place.leases = place.leases.saturating_add(1);
     writer.add_lease(place.row, &lease.keys, version, lease.end_s)?;
     Ok((Some(place), None))
 }

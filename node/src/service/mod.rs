@@ -108,10 +108,7 @@ impl Service {
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let expired = self.store.write(|writer| writer.expire(now))?;
         self.metrics.expired.inc_by(expired.envelopes as u64);
-        self.metrics.envelopes.set(gauge(self.store.envelopes()));
-        self.metrics
-            .registrations
-            .set(gauge(self.store.read(|reader| reader.registrations())?));
+        self.metrics.set_kept(&self.store);
         Ok(expired)
     }
 
@@ -307,10 +304,6 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
         .iter()
         .map(|address| Address::try_from(address.as_ref()).ok())
         .collect()
-}
-
-fn gauge(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A false signature costs as much work as about this many good ones.

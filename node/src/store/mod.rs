@@ -3,6 +3,7 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+mod expiry;
 mod migrations;
 mod reader;
 mod writer;
@@ -22,8 +23,8 @@ use ailurus::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+pub use expiry::Expired;
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
-pub use writer::Expired;
 pub(crate) use writer::{Append, Keep, Writer};
 
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
@@ -33,6 +34,7 @@ pub struct Store {
     readers: Mutex<Vec<Reader>>,
     end: AtomicU64,
     envelopes: AtomicU64,
+    registrations: AtomicU64,
     generation: [u8; 16],
     cursor_key: AeadKey,
 }
@@ -79,6 +81,7 @@ impl Store {
         Ok(Self {
             path: path.to_owned(),
             envelopes: AtomicU64::new(writer.envelopes()),
+            registrations: AtomicU64::new(writer.registrations()),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             end: AtomicU64::new(end),
@@ -114,6 +117,11 @@ impl Store {
         self.envelopes.load(Ordering::Relaxed)
     }
 
+    /// Clients that hold leases now.
+    pub fn registrations(&self) -> u64 {
+        self.registrations.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn cursor_key(&self) -> &AeadKey {
         &self.cursor_key
     }
@@ -127,6 +135,8 @@ impl Store {
         let result = writer.transaction(change)?;
         self.end.fetch_max(writer.end(), Ordering::Release);
         self.envelopes.store(writer.envelopes(), Ordering::Relaxed);
+        self.registrations
+            .store(writer.registrations(), Ordering::Relaxed);
         Ok(result)
     }
 

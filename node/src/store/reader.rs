@@ -204,15 +204,6 @@ impl Reader {
             ))?;
         Ok(found)
     }
-
-    /// Registrations, for the gauge.
-    pub(crate) fn registrations(&self) -> Result<u64, StoreError> {
-        let count: i64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM registrations")?
-            .query_row([], |row| row.get(0))?;
-        Ok(from_sql(count))
-    }
 }
 
 fn parse(row: &SqlRow<'_>, now: UnixMillis, inline: u64) -> Result<Option<Row>, StoreError> {

@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use ailurus::{
-    channel::{Address, Envelope},
+    channel::{Address, Envelope, EnvelopeId},
     crypto::Pseudonym,
-    wire::{limits::LIFETIME, time::UnixMillis},
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -13,12 +12,13 @@ use super::{Keys, StoreError, from_sql, to_sql};
 
 /// The writing connection, with what it remembers of the addresses in use.
 pub(crate) struct Writer {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// Row and counts of addresses written to lately; emptied whenever it may be wrong.
     known: HashMap<Address, Known>,
     /// Addresses of `known` whose counts are not in the database yet.
     dirty: Vec<Address>,
-    total: Counts,
+    pub(super) total: Counts,
+    pub(super) registrations: u64,
     end: u64,
 }
 
@@ -44,25 +44,10 @@ pub(crate) enum Append {
     NodeFull,
 }
 
-/// What [`crate::Service::expire`] took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expired {
-    /// Envelopes older than 7 days.
-    pub envelopes: usize,
-    /// Leases that ended.
-    pub leases: usize,
-    /// Addresses without leases and envelopes.
-    pub addresses: usize,
-    /// Clients that lost a lease.
-    pub pseudonyms: Vec<Pseudonym>,
-    /// There is more to take away: call again.
-    pub more: bool,
-}
-
 #[derive(Clone, Copy, Default)]
-struct Counts {
-    envelopes: u64,
-    bytes: u64,
+pub(super) struct Counts {
+    pub(super) envelopes: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -80,9 +65,11 @@ impl Writer {
             known: HashMap::new(),
             dirty: Vec::new(),
             total: Counts::default(),
+            registrations: 0,
             end: 0,
         };
         writer.total = writer.sum()?;
+        writer.registrations = writer.count_registrations()?;
         Ok(writer)
     }
 
@@ -96,6 +83,11 @@ impl Writer {
         self.total.envelopes
     }
 
+    /// Clients that hold leases.
+    pub(super) fn registrations(&self) -> u64 {
+        self.registrations
+    }
+
     pub(super) fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.connection
             .execute("UPDATE meta SET value = ?2 WHERE name = ?1", (name, value))?;
@@ -107,7 +99,7 @@ impl Writer {
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (total, end) = (self.total, self.end);
+        let before = (self.total, self.registrations, self.end);
         let result = self
             .execute("BEGIN IMMEDIATE")
             .and_then(|()| change(self))
@@ -120,7 +112,7 @@ impl Writer {
             // Fails only if SQLite has rolled back by itself.
             let _ = self.execute("ROLLBACK");
             self.forget();
-            (self.total, self.end) = (total, end);
+            (self.total, self.registrations, self.end) = before;
         }
         result
     }
@@ -134,19 +126,15 @@ impl Writer {
     ) -> Result<Append, StoreError> {
         let id = envelope.id();
         let size = envelope.sealed().len() as u64;
+        // Before the address is looked up, which makes a row for a new one.
+        if self.total.bytes.saturating_add(size) > keep.bytes {
+            return self.known_or(&id, Append::NodeFull);
+        }
         let known = self.address(keys)?;
-        let address_full = known.counts.envelopes >= keep.envelopes_per_address
-            || known.counts.bytes.saturating_add(size) > keep.bytes_per_address;
-        if address_full || self.total.bytes.saturating_add(size) > keep.bytes {
-            let stored = self
-                .connection
-                .prepare_cached("SELECT 1 FROM envelopes WHERE id = ?1")?
-                .exists([id.as_bytes().as_slice()])?;
-            return Ok(match (stored, address_full) {
-                (true, _) => Append::Known,
-                (false, true) => Append::AddressFull,
-                (false, false) => Append::NodeFull,
-            });
+        if known.counts.envelopes >= keep.envelopes_per_address
+            || known.counts.bytes.saturating_add(size) > keep.bytes_per_address
+        {
+            return self.known_or(&id, Append::AddressFull);
         }
         let header = envelope.header();
         let inserted = self
@@ -180,11 +168,7 @@ impl Writer {
         if found.is_some() {
             return Ok(found);
         }
-        let count: i64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM registrations")?
-            .query_row([], |row| row.get(0))?;
-        if from_sql(count) >= limit {
+        if self.registrations >= limit {
             return Ok(None);
         }
         self.connection
@@ -192,6 +176,7 @@ impl Writer {
                 "INSERT INTO registrations (pseudonym, id, version) VALUES (?1, randomblob(16), 0)",
             )?
             .execute([pseudonym.as_bytes().as_slice()])?;
+        self.registrations = self.registrations.saturating_add(1);
         Ok(Some(self.connection.last_insert_rowid()))
     }
 
@@ -219,16 +204,16 @@ impl Writer {
     pub(crate) fn extend_lease(
         &mut self,
         registration: i64,
-        keys: &Keys,
+        address: &Address,
         end_s: u64,
     ) -> Result<bool, StoreError> {
-        let row = self.address(keys)?.row;
         let changed = self
             .connection
             .prepare_cached(
-                "UPDATE leases SET end_s = max(end_s, ?3) WHERE registration_row = ?1 AND address_row = ?2",
+                "UPDATE leases SET end_s = max(end_s, ?3) WHERE registration_row = ?1
+                 AND address_row = (SELECT row FROM addresses WHERE address = ?2)",
             )?
-            .execute((registration, row, to_sql(end_s)))?;
+            .execute((registration, address.as_bytes().as_slice(), to_sql(end_s)))?;
         Ok(changed > 0)
     }
 
@@ -274,127 +259,12 @@ impl Writer {
         self.drop_empty_registration(registration)
     }
 
-    /// Takes away a part of what ended before `now`.
-    pub(crate) fn expire(&mut self, now: UnixMillis) -> Result<Expired, StoreError> {
-        let mut rows = HashSet::new();
-        let envelopes = self.expire_envelopes(now, &mut rows)?;
-        let mut registrations = HashSet::new();
-        let leases = self.expire_leases(now, &mut rows, &mut registrations)?;
-        let mut pseudonyms = Vec::with_capacity(registrations.len());
-        for registration in registrations {
-            pseudonyms.push(self.pseudonym(registration)?);
-            self.drop_empty_registration(registration)?;
-        }
-        Ok(Expired {
-            envelopes,
-            leases,
-            addresses: self.drop_empty_addresses(&rows)?,
-            pseudonyms,
-            more: envelopes == EXPIRED_AT_ONCE || leases == EXPIRED_AT_ONCE,
-        })
-    }
-
-    fn expire_envelopes(
-        &mut self,
-        now: UnixMillis,
-        rows: &mut HashSet<i64>,
-    ) -> Result<usize, StoreError> {
-        // Midnight of 1970 has no seven days before it: nothing is expired then.
-        let Some(limit) = now.as_millis().checked_sub(LIFETIME.as_millis() as u64) else {
-            return Ok(0);
-        };
-        let mut gone: HashMap<i64, Counts> = HashMap::new();
-        let mut positions = Vec::new();
-        {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT position, address_row, length(sealed) FROM envelopes WHERE time_ms <= ?1
-                 ORDER BY time_ms LIMIT ?2",
-            )?;
-            let mut found = statement.query((to_sql(limit), EXPIRED_AT_ONCE as i64))?;
-            while let Some(row) = found.next()? {
-                positions.push(row.get::<_, i64>(0)?);
-                let counts = gone.entry(row.get(1)?).or_default();
-                counts.envelopes += 1;
-                counts.bytes = counts.bytes.saturating_add(from_sql(row.get(2)?));
-            }
-        }
-        if positions.is_empty() {
-            return Ok(0);
-        }
-        for position in &positions {
-            self.connection
-                .prepare_cached("DELETE FROM envelopes WHERE position = ?1")?
-                .execute([position])?;
-        }
-        self.write_counts()?;
-        for (row, counts) in gone {
-            self.connection
-                .prepare_cached(
-                    "UPDATE addresses SET envelopes = envelopes - ?2, bytes = bytes - ?3 WHERE row = ?1",
-                )?
-                .execute((row, to_sql(counts.envelopes), to_sql(counts.bytes)))?;
-            self.total.envelopes = self.total.envelopes.saturating_sub(counts.envelopes);
-            self.total.bytes = self.total.bytes.saturating_sub(counts.bytes);
-            rows.insert(row);
-        }
-        self.forget();
-        Ok(positions.len())
-    }
-
-    fn expire_leases(
-        &mut self,
-        now: UnixMillis,
-        rows: &mut HashSet<i64>,
-        registrations: &mut HashSet<i64>,
-    ) -> Result<usize, StoreError> {
-        let mut ended = Vec::new();
-        {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT registration_row, address_row FROM leases WHERE end_s <= ?1 LIMIT ?2",
-            )?;
-            let mut found = statement.query((to_sql(now.as_secs()), EXPIRED_AT_ONCE as i64))?;
-            while let Some(row) = found.next()? {
-                ended.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-            }
-        }
-        for (registration, address) in &ended {
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM leases WHERE registration_row = ?1 AND address_row = ?2",
-                )?
-                .execute((registration, address))?;
-            rows.insert(*address);
-            registrations.insert(*registration);
-        }
-        Ok(ended.len())
-    }
-
-    fn drop_empty_addresses(&mut self, rows: &HashSet<i64>) -> Result<usize, StoreError> {
-        self.write_counts()?;
-        let mut dropped = 0;
-        for row in rows {
-            dropped += self
-                .connection
-                .prepare_cached(
-                    "DELETE FROM addresses WHERE row = ?1 AND envelopes = 0
-                     AND NOT EXISTS (SELECT 1 FROM leases WHERE address_row = ?1)",
-                )?
-                .execute([row])?;
-        }
-        if dropped > 0 {
-            self.forget();
-        }
-        Ok(dropped)
-    }
-
-    fn drop_empty_registration(&mut self, registration: i64) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(
-                "DELETE FROM registrations WHERE row = ?1
-                 AND NOT EXISTS (SELECT 1 FROM leases WHERE registration_row = ?1)",
-            )?
-            .execute([registration])?;
-        Ok(())
+    fn known_or(&self, id: &EnvelopeId, refusal: Append) -> Result<Append, StoreError> {
+        let stored = self
+            .connection
+            .prepare_cached("SELECT 1 FROM envelopes WHERE id = ?1")?
+            .exists([id.as_bytes().as_slice()])?;
+        Ok(if stored { Append::Known } else { refusal })
     }
 
     fn find_registration(&self, pseudonym: &Pseudonym) -> Result<Option<i64>, StoreError> {
@@ -404,14 +274,6 @@ impl Writer {
             .query_row([pseudonym.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
         Ok(found)
-    }
-
-    fn pseudonym(&self, registration: i64) -> Result<Pseudonym, StoreError> {
-        let bytes: [u8; 32] = self
-            .connection
-            .prepare_cached("SELECT pseudonym FROM registrations WHERE row = ?1")?
-            .query_row([registration], |row| row.get(0))?;
-        Ok(Pseudonym::from_bytes(bytes))
     }
 
     /// Row and counts of an address, made if it is new.
@@ -477,7 +339,7 @@ impl Writer {
     }
 
     /// Writes the counts that changed: once per address and transaction, however many envelopes came.
-    fn write_counts(&mut self) -> Result<(), StoreError> {
+    pub(super) fn write_counts(&mut self) -> Result<(), StoreError> {
         for address in self.dirty.drain(..) {
             let Some(known) = self.known.get_mut(&address) else {
                 continue;
@@ -494,9 +356,16 @@ impl Writer {
         Ok(())
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.known.clear();
         self.dirty.clear();
+    }
+
+    fn count_registrations(&self) -> Result<u64, StoreError> {
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM registrations", [], |row| row.get(0))?;
+        Ok(from_sql(count))
     }
 
     fn sum(&self) -> Result<Counts, StoreError> {
@@ -521,5 +390,3 @@ impl Writer {
 const STATEMENTS: usize = 48;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
-/// Rows taken away in one transaction, so that no publisher waits long.
-const EXPIRED_AT_ONCE: usize = 2_000;

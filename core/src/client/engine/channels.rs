@@ -2,7 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use crate::channel::{AccessKind, ChannelId, Epoch, Link, NewChannel, Previous, ReadChain};
+use crate::channel::{
+    AccessKind, ChannelId, Epoch, Link, NarrowError, NewChannel, Previous, ReadChain,
+};
 use crate::crypto::{DhSecret, Entropy, PseudonymSecret, SigningKey};
 use crate::store::{
     AccessRow, ChannelRow, ChannelState, NewAuthor, StoreError, StoredAccess, StoredChannel, Tx,
@@ -91,6 +93,9 @@ impl Engine {
                 return Err(Error::Moved);
             }
             let access = tx.access_of(row)?;
+            if access.access.is_redpanda() && kind == AccessKind::Full && !history {
+                return Err(NarrowError::RedPandaHistory.into());
+            }
             let now = adjusted(tx, now)?;
             let [previous, current] = Epoch::alive(now);
             let from = if history { previous } else { current };

@@ -1,0 +1,404 @@
+//! The command line as clap reads it.
+//!
+//! Links are taken as plain text here and parsed by the commands: clap repeats a refused value in its error, and a
+//! link holds secrets.
+
+use std::path::PathBuf;
+
+use ailurus::channel::AccessKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::clock_offset::ClockOffset;
+
+/// Private chat channels without a central server.
+#[derive(Parser)]
+#[command(name = "ailurus", version, propagate_version = true, after_help = ROOT_HELP)]
+pub struct Cli {
+    /// Folder of the profile
+    #[arg(long, global = true, value_name = "DIR", env = "AILURUS_DATA")]
+    pub data: Option<PathBuf>,
+    /// Run with a shifted clock, such as 8d, 90m or -3h (for tests)
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        allow_hyphen_values = true
+    )]
+    pub clock_offset: Option<ClockOffset>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Show what Ailurus does: a node and four phones, all on this machine
+    #[command(after_help = "Example:\n  ailurus demo")]
+    Demo,
+    /// Make a profile in DIR
+    #[command(after_help = INIT_HELP)]
+    Init(Init),
+    /// Make, join, share and leave channels
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Send a message, and wait up to 15 s until a super node has it
+    #[command(after_help = SEND_HELP)]
+    Send(Send),
+    /// Fetch and deliver once, from and to all nodes
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus sync --json")]
+    Sync {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a channel's messages from the store, oldest first, and mark them read
+    #[command(after_help = READ_HELP)]
+    Read(Read),
+    /// Delete messages here
+    #[command(subcommand)]
+    Message(Message),
+    /// Chat in the terminal
+    #[command(after_help = CHAT_HELP)]
+    Chat {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+    },
+    /// Write the whole profile into an encrypted backup file
+    #[command(after_help = EXPORT_HELP)]
+    Export {
+        /// The file to make; it must not be there yet
+        file: PathBuf,
+    },
+    /// Make a profile in DIR from a backup file
+    #[command(after_help = IMPORT_HELP)]
+    Import {
+        /// A file that `ailurus export` wrote
+        file: PathBuf,
+    },
+    /// Add and list super nodes
+    #[command(subcommand)]
+    Node(Node),
+    /// Look into links
+    #[command(subcommand)]
+    Key(Key),
+    /// Print the completions of a shell
+    #[command(
+        after_help = "Example:\n  ailurus completions bash > ~/.local/share/bash-completion/completions/ailurus"
+    )]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub struct Init {
+    /// Your name, as others see it: at most 32 bytes
+    #[arg(long)]
+    pub name: String,
+    /// Link of a super node; may be given several times. Without one, the nodes of the channels you join are used
+    #[arg(long = "node", value_name = "NODE_LINK")]
+    pub nodes: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum Channel {
+    /// Make a channel and print its id
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus channel new Bamboo")]
+    New {
+        /// What to call it: at most 32 bytes
+        name: String,
+    },
+    /// List the channels
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus channel list --json")]
+    List {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a link that lets somebody join. Whoever has it has that access: send it privately
+    #[command(
+        after_help = "Example:\n  ailurus --data ~/.ailurus channel link Bamboo --access read --no-history"
+    )]
+    Link(Share),
+    /// Draw the link as a QR code, in the terminal or as a PNG file
+    #[command(
+        after_help = "Example:\n  ailurus --data ~/.ailurus channel qr Bamboo --out bamboo.png"
+    )]
+    Qr {
+        #[command(flatten)]
+        share: Share,
+        /// Write a PNG file instead
+        #[arg(long, value_name = "FILE.png")]
+        out: Option<PathBuf>,
+    },
+    /// Join a channel by its link or QR code and print its id
+    #[command(after_help = JOIN_HELP)]
+    Join(Join),
+    /// List who has written or introduced themselves, with safety numbers
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus channel members Bamboo")]
+    Members {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call a channel otherwise, here only
+    #[command(
+        after_help = "Example:\n  ailurus --data ~/.ailurus channel rename Bamboo 'Bamboo grove'"
+    )]
+    Rename {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+        /// The new name: at most 32 bytes
+        name: String,
+    },
+    /// Mark a channel as muted, so that apps do not notify
+    #[command(
+        after_help = "Example:\n  ailurus --data ~/.ailurus channel mute Bamboo\n  ailurus --data ~/.ailurus channel mute Bamboo --off"
+    )]
+    Mute {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+        /// Notify again
+        #[arg(long)]
+        off: bool,
+    },
+    /// Leave a channel: release it at the nodes, and wipe its keys and messages here for good
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus channel leave Bamboo")]
+    Leave {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+    },
+    /// Move a channel to new keys, without some members, and print its new id
+    #[command(after_help = ROTATE_HELP)]
+    Rotate {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+        /// Who is left behind: a member's name, or the first digits of the key; may be given several times
+        #[arg(long, value_name = "MEMBER")]
+        without: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+pub struct Share {
+    /// Name of the channel, or the first digits of its id
+    pub channel: String,
+    /// What the link allows; your own access unless given
+    #[arg(long)]
+    pub access: Option<AccessArg>,
+    /// Leave out the past: the link opens no message of an earlier epoch (weeks that begin on Thursdays)
+    #[arg(long)]
+    pub no_history: bool,
+}
+
+#[derive(Args)]
+pub struct Join {
+    /// The link, or - to read it from standard input, which keeps it out of the shell's history
+    #[arg(required_unless_present = "qr")]
+    pub link: Option<String>,
+    /// Read the link from a QR code in a PNG file
+    #[arg(long, value_name = "FILE.png", conflicts_with = "link")]
+    pub qr: Option<PathBuf>,
+    /// What to call the channel here, instead of the name in the link
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Send {
+    /// Name of the channel, or the first digits of its id
+    pub channel: String,
+    /// The text, at most 16 KiB, or - to read it from standard input
+    #[arg(allow_hyphen_values = true)]
+    pub text: String,
+    /// Leave it in the outbox for the next `sync`
+    #[arg(long)]
+    pub queue: bool,
+}
+
+#[derive(Args)]
+pub struct Read {
+    /// Name of the channel, or the first digits of its id
+    pub channel: String,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Stay connected and print new messages as they come, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Message {
+    /// Delete a message here only; others keep theirs
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus message delete 5f0c9a")]
+    Delete {
+        /// The message's id, or its first digits
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Node {
+    /// Use a further super node
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus node add an…")]
+    Add {
+        /// Its link, as its operator hands it out
+        link: String,
+    },
+    /// List the super nodes that this profile uses, as links
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus node list")]
+    List,
+}
+
+#[derive(Subcommand)]
+pub enum Key {
+    /// Show what a channel link, node link or redPanda string (pr…) holds
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(Inspect),
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    /// The link, or - to read it from standard input
+    pub link: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show secrets too
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+/// Access as it is named on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum AccessArg {
+    /// Read and write
+    Full,
+    /// Read, but not write
+    Read,
+    /// Write, but not read
+    Write,
+}
+
+impl From<AccessArg> for AccessKind {
+    fn from(access: AccessArg) -> Self {
+        match access {
+            AccessArg::Full => Self::Full,
+            AccessArg::Read => Self::Read,
+            AccessArg::Write => Self::Write,
+        }
+    }
+}
+
+const ROOT_HELP: &str = "\
+The profile is encrypted under a passphrase, taken from AILURUS_PASSPHRASE or asked for on a terminal.
+AILURUS_LOG sets what is logged on standard error (warn unless set). NO_COLOR turns colours off.
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 the message stays queued.
+
+Example:
+  ailurus demo
+  ailurus --data ~/.ailurus init --name Alice --node an…
+  ailurus --data ~/.ailurus channel new Bamboo
+  ailurus --data ~/.ailurus chat Bamboo";
+
+const INIT_HELP: &str = "\
+The operator of a super node hands out its link; `ailurus-node` prints it when it starts.
+
+Example:
+  ailurus --data ~/.ailurus init --name Alice --node an…";
+
+const SEND_HELP: &str = "\
+Prints the message's id. If no node answers within 15 s, the message stays queued and the exit code is 3.
+
+Example:
+  ailurus --data ~/.ailurus send Bamboo 'Hello'
+  fortune | ailurus --data ~/.ailurus send Bamboo -";
+
+const READ_HELP: &str = "\
+Only --follow touches the network; without it, run `ailurus sync` before. Times are UTC.
+
+Example:
+  ailurus --data ~/.ailurus read Bamboo
+  ailurus --data ~/.ailurus read Bamboo --json --follow";
+
+const CHAT_HELP: &str = "\
+Type a line to send it; ✓ says that a super node has it. /members lists who is there, /quit or Ctrl-D ends.
+
+Example:
+  ailurus --data ~/.ailurus chat Bamboo";
+
+const EXPORT_HELP: &str = "\
+The backup opens with the passphrase in AILURUS_BACKUP_PASSPHRASE if that is set, else with the profile's own
+(AILURUS_PASSPHRASE, or what you type).
+
+Example:
+  ailurus --data ~/.ailurus export ailurus.backup";
+
+const IMPORT_HELP: &str = "\
+The backup is opened with the passphrase in AILURUS_BACKUP_PASSPHRASE if that is set, else with the same as the new
+profile gets (AILURUS_PASSPHRASE, or what you type). Do not use the old and the new profile at the same time.
+
+Example:
+  ailurus --data ~/.ailurus-new import ailurus.backup";
+
+const JOIN_HELP: &str = "\
+redPanda's pr… strings join too.
+
+Example:
+  ailurus --data ~/.ailurus channel join --qr bamboo.png
+  ailurus --data ~/.ailurus channel join af…";
+
+const ROTATE_HELP: &str = "\
+Remaining members move by themselves; those with read-only access need a new link. Only an admin can do this.
+
+Example:
+  ailurus --data ~/.ailurus channel rotate Bamboo --without Carol";
+
+const INSPECT_HELP: &str = "\
+Secrets are left out unless --reveal is given.
+
+Example:
+  ailurus key inspect pr7768EZp1Y8PwQhozCfacTNjL4iRxgJqcm8NDVuyvhfYJDwkzJFTtCZ6 --json";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let mut root = Cli::command();
+        root.build();
+        root.clone().debug_assert();
+        let mut open = vec![root];
+        while let Some(command) = open.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let leaf = !command.has_subcommands();
+            assert!(
+                !leaf || help.contains("Example:\n  "),
+                "{} has no example",
+                command.get_name()
+            );
+            open.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn a_clock_offset_may_be_negative() {
+        let cli = Cli::try_parse_from(["ailurus", "--clock-offset", "-3h", "demo"]).unwrap();
+        assert_eq!(
+            cli.clock_offset.map(ClockOffset::as_millis),
+            Some(-3 * 3_600_000)
+        );
+    }
+}

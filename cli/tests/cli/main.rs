@@ -1,0 +1,12 @@
+//! The command line as people and scripts use it: real processes, and a real node in this one.
+
+mod access;
+mod backup;
+mod chat;
+mod delivery;
+mod inspect;
+mod profile;
+#[cfg(unix)]
+mod terminal;
+mod usage;
+mod world;

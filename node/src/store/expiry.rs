@@ -1,0 +1,169 @@
+//! What goes when its time is over: envelopes after 7 days, leases at their end, and what then holds nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use ailurus::{
+    crypto::Pseudonym,
+    wire::{limits::LIFETIME, time::UnixMillis},
+};
+
+use super::{
+    StoreError, from_sql, to_sql,
+    writer::{Counts, Writer},
+};
+
+/// What [`crate::Service::expire`] took away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Envelopes older than 7 days.
+    pub envelopes: usize,
+    /// Leases that ended.
+    pub leases: usize,
+    /// Addresses without leases and envelopes.
+    pub addresses: usize,
+    /// Clients that lost a lease.
+    pub pseudonyms: Vec<Pseudonym>,
+    /// There is more to take away: call again.
+    pub more: bool,
+}
+
+impl Writer {
+    /// Takes away a part of what ended before `now`.
+    pub(crate) fn expire(&mut self, now: UnixMillis) -> Result<Expired, StoreError> {
+        let mut rows = HashSet::new();
+        let envelopes = self.expire_envelopes(now, &mut rows)?;
+        let mut registrations = HashSet::new();
+        let leases = self.expire_leases(now, &mut rows, &mut registrations)?;
+        let mut pseudonyms = Vec::with_capacity(registrations.len());
+        for registration in registrations {
+            pseudonyms.push(self.pseudonym(registration)?);
+            self.drop_empty_registration(registration)?;
+        }
+        Ok(Expired {
+            envelopes,
+            leases,
+            addresses: self.drop_empty_addresses(&rows)?,
+            pseudonyms,
+            more: envelopes == EXPIRED_AT_ONCE || leases == EXPIRED_AT_ONCE,
+        })
+    }
+
+    fn expire_envelopes(
+        &mut self,
+        now: UnixMillis,
+        rows: &mut HashSet<i64>,
+    ) -> Result<usize, StoreError> {
+        // Midnight of 1970 has no seven days before it: nothing is expired then.
+        let Some(limit) = now.as_millis().checked_sub(LIFETIME.as_millis() as u64) else {
+            return Ok(0);
+        };
+        let mut gone: HashMap<i64, Counts> = HashMap::new();
+        let mut positions = Vec::new();
+        {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT position, address_row, length(sealed) FROM envelopes WHERE time_ms <= ?1
+                 ORDER BY time_ms LIMIT ?2",
+            )?;
+            let mut found = statement.query((to_sql(limit), EXPIRED_AT_ONCE as i64))?;
+            while let Some(row) = found.next()? {
+                positions.push(row.get::<_, i64>(0)?);
+                let counts = gone.entry(row.get(1)?).or_default();
+                counts.envelopes += 1;
+                counts.bytes = counts.bytes.saturating_add(from_sql(row.get(2)?));
+            }
+        }
+        if positions.is_empty() {
+            return Ok(0);
+        }
+        for position in &positions {
+            self.connection
+                .prepare_cached("DELETE FROM envelopes WHERE position = ?1")?
+                .execute([position])?;
+        }
+        self.write_counts()?;
+        for (row, counts) in gone {
+            self.connection
+                .prepare_cached(
+                    "UPDATE addresses SET envelopes = envelopes - ?2, bytes = bytes - ?3 WHERE row = ?1",
+                )?
+                .execute((row, to_sql(counts.envelopes), to_sql(counts.bytes)))?;
+            self.total.envelopes = self.total.envelopes.saturating_sub(counts.envelopes);
+            self.total.bytes = self.total.bytes.saturating_sub(counts.bytes);
+            rows.insert(row);
+        }
+        self.forget();
+        Ok(positions.len())
+    }
+
+    fn expire_leases(
+        &mut self,
+        now: UnixMillis,
+        rows: &mut HashSet<i64>,
+        registrations: &mut HashSet<i64>,
+    ) -> Result<usize, StoreError> {
+        let mut ended = Vec::new();
+        {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT registration_row, address_row FROM leases WHERE end_s <= ?1 LIMIT ?2",
+            )?;
+            let mut found = statement.query((to_sql(now.as_secs()), EXPIRED_AT_ONCE as i64))?;
+            while let Some(row) = found.next()? {
+                ended.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+            }
+        }
+        for (registration, address) in &ended {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM leases WHERE registration_row = ?1 AND address_row = ?2",
+                )?
+                .execute((registration, address))?;
+            rows.insert(*address);
+            registrations.insert(*registration);
+        }
+        Ok(ended.len())
+    }
+
+    pub(super) fn drop_empty_addresses(
+        &mut self,
+        rows: &HashSet<i64>,
+    ) -> Result<usize, StoreError> {
+        self.write_counts()?;
+        let mut dropped = 0;
+        for row in rows {
+            dropped += self
+                .connection
+                .prepare_cached(
+                    "DELETE FROM addresses WHERE row = ?1 AND envelopes = 0
+                     AND NOT EXISTS (SELECT 1 FROM leases WHERE address_row = ?1)",
+                )?
+                .execute([row])?;
+        }
+        if dropped > 0 {
+            self.forget();
+        }
+        Ok(dropped)
+    }
+
+    pub(super) fn drop_empty_registration(&mut self, registration: i64) -> Result<(), StoreError> {
+        let dropped = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM registrations WHERE row = ?1
+                 AND NOT EXISTS (SELECT 1 FROM leases WHERE registration_row = ?1)",
+            )?
+            .execute([registration])?;
+        self.registrations = self.registrations.saturating_sub(dropped as u64);
+        Ok(())
+    }
+
+    fn pseudonym(&self, registration: i64) -> Result<Pseudonym, StoreError> {
+        let bytes: [u8; 32] = self
+            .connection
+            .prepare_cached("SELECT pseudonym FROM registrations WHERE row = ?1")?
+            .query_row([registration], |row| row.get(0))?;
+        Ok(Pseudonym::from_bytes(bytes))
+    }
+}
+
+/// Rows taken away in one transaction, so that no publisher waits long.
+const EXPIRED_AT_ONCE: usize = 2_000;
