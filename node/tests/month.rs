@@ -154,7 +154,10 @@ impl Phone {
                     }
                 }
                 Step::Publish => {
-                    for publication in self.engine.publish(&key, own_now).expect("publications") {
+                    let (publications, expired) =
+                        self.engine.publish(&key, own_now).expect("publications");
+                    changes.extend(expired);
+                    for publication in publications {
                         for answer in ask(&publication.request) {
                             let response::Kind::Published(answer) = answer else {
                                 panic!("{answer:?}");
@@ -375,13 +378,20 @@ fn what_no_node_takes_expires_and_is_told() {
         .messages(&channel, Page::Latest, 10)
         .expect("messages");
     assert_eq!(messages[0].state, MessageState::Expired);
+    // What is queued and then waits too long is not sent with the first contact either.
+    alice
+        .engine
+        .send(&channel, "too late", after)
+        .expect("queued");
+    let after = after.after(LIFETIME);
     let changes = alice.poll(&node, after, after);
-    assert!(received(&changes).is_empty());
-    assert_eq!(
-        node.service.store().envelopes(),
-        1,
-        "only the introduction is there"
+    assert!(
+        notices(&changes).contains(&&Notice::Expired { channel, count: 1 }),
+        "{changes:?}"
     );
+    assert!(received(&changes).is_empty());
+    node.expire(after);
+    assert_eq!(node.service.store().envelopes(), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use ailurus::{
     channel::{ChannelId, MessageId},
-    client::{Client, Error, Message, Page, PollReport},
+    client::{Client, Error, Event, Message, Page, PollReport},
     wire::limits::MAX_TEXT,
 };
 use serde::Serialize;
@@ -61,7 +61,18 @@ pub enum Delivery {
 
 /// Waits until a node has what is queued, as long as a command may take.
 pub async fn delivered(client: &Client, queued: &MessageId) -> Result<Delivery, CliError> {
-    match client.wait_delivered(queued, PATIENCE).await {
+    let mut events = client.events();
+    let delivered = client.wait_delivered(queued, PATIENCE).await;
+    let mut notices = Vec::new();
+    while let Some(event) = events.try_recv() {
+        if let Event::Notice(notice) = event
+            && !notices.contains(&notice)
+        {
+            notices.push(notice);
+        }
+    }
+    output::notices(&notices);
+    match delivered {
         Ok(Some(id)) => Ok(Delivery::AtNode(id)),
         Ok(None) => Ok(Delivery::Queued(format!(
             "no super node acknowledged within {} s",

@@ -3,7 +3,10 @@
 mod access;
 mod backup;
 mod chat;
+mod crash;
+mod daemon;
 mod delivery;
+mod epochs;
 mod inspect;
 mod profile;
 #[cfg(unix)]

@@ -179,10 +179,15 @@ impl Conversation {
     async fn publish(&mut self, session: &mut Session) -> Result<(), Error> {
         self.connection.established().await?;
         let node = self.node;
-        let publications = self
+        let (publications, expired) = self
             .inner
             .blocking(move |engine, now| engine.publish(&node, now))
             .await?;
+        self.heard(expired);
+        if publications.is_empty() {
+            session.published();
+            return Ok(());
+        }
         let (mut sender, mut receiver) = self.connection.open().await?;
         let send = async {
             for publication in &publications {

@@ -90,7 +90,7 @@ fn forget_secrets(tx: &Tx<'_>, time: UnixMillis) -> Result<bool, Error> {
 }
 
 /// Takes out what no node took within 7 days, and says so; what one of two nodes has is simply done.
-fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>, Error> {
+pub(super) fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     let mut counts = std::collections::BTreeMap::new();
     for item in tx.outbox()? {

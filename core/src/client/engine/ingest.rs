@@ -465,6 +465,7 @@ impl<'a> Intake<'a> {
         let Some(state) = self.channels.get_mut(&channel) else {
             return;
         };
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
         let folded = name.trim().to_lowercase();
         let taken = !folded.is_empty()
             && state
@@ -478,14 +479,14 @@ impl<'a> Intake<'a> {
             return;
         }
         let newly_taken = taken && !author.name_taken && !author.own;
-        author.name = name.chars().filter(|c| !c.is_control()).collect();
+        author.name.clone_from(&name);
         author.dh = dh;
         author.name_taken = taken && !author.own;
         self.authors_touched.insert(author.row);
         if newly_taken {
             self.done.changes.push(Change::Notice(Notice::NameTaken {
                 channel: state.id,
-                name: name.to_owned(),
+                name,
             }));
         }
     }

@@ -13,6 +13,7 @@ use crate::store::{
     AccessRow, ChannelRow, ChannelState, MessageState, NewAuthor, NewMessage, SealedEnvelope,
     StoreError, StoredAccess, StoredChannel, Tx,
 };
+use crate::sync::clock::deletion_time;
 use crate::sync::outbox::{Fate, copies_wanted, fate, stamp};
 use crate::wire::{
     content::{Content, Introduction},
@@ -22,8 +23,8 @@ use crate::wire::{
 };
 
 use super::{
-    AddressCache, Change, Engine, Error, Notice, adjusted, leases::request, node_by_key,
-    view::channel_row,
+    AddressCache, Change, Engine, Error, Notice, adjusted, expiry::expire_outbox, leases::request,
+    node_by_key, view::channel_row,
 };
 use crate::client::types::reason;
 
@@ -59,13 +60,23 @@ impl Engine {
         })
     }
 
-    /// What waits for a node, sealed now if it was not before; several publications if there is much.
-    pub fn publish(&mut self, node: &NodeKey, now: UnixMillis) -> Result<Vec<Publication>, Error> {
+    /// What waits for a node, sealed now if it was not before; several publications if there is much. What has
+    /// waited for 7 days expires instead.
+    pub fn publish(
+        &mut self,
+        node: &NodeKey,
+        now: UnixMillis,
+    ) -> Result<(Vec<Publication>, Vec<Change>), Error> {
         let entropy = &mut *self.entropy;
         let addresses = &mut self.addresses;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let now = stored.clock.map_or(now, |(offset, _)| now.offset(offset));
+            let node_now = stored.clock.map_or(now, |(offset, _)| now.offset(offset));
+            let expired = match deletion_time(now, &[node_now]) {
+                Some(time) => expire_outbox(tx, time)?,
+                None => Vec::new(),
+            };
+            let now = node_now;
             let mut voices: HashMap<ChannelRow, Voice> = HashMap::new();
             let mut ready: Vec<(SealedEnvelope, i64)> = Vec::new();
             for item in tx.outbox_for(stored.row)? {
@@ -92,7 +103,7 @@ impl Engine {
             for voice in voices.values() {
                 tx.update_access(&voice.access)?;
             }
-            publications(tx, addresses, &ready)
+            Ok((publications(tx, addresses, &ready)?, expired))
         })
     }
 
