@@ -343,7 +343,7 @@ fn wrong_times_and_addresses_are_dropped() {
         "later",
         Some("Bob"),
         true,
-        UnixMillis::from_secs(NOW.as_secs() + 16 * 60),
+        UnixMillis::from_secs(NOW.as_secs() + 25 * 3_600),
     );
     let (_, dropped) = phone.take_in(&[future]);
     assert_eq!(dropped, 1);

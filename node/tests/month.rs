@@ -243,7 +243,7 @@ fn a_month_of_messages() {
         friend.engine.join(&link, None, start).expect("joins");
         friend.poll(&node, start, start);
     }
-    let first_secret = alice.oldest_secret();
+    let first_secret = Epoch::of(start);
 
     let mut sent = Vec::new();
     let mut bob_polls = 0;
@@ -498,4 +498,141 @@ fn a_rotation_reaches_whoever_was_away_for_weeks() {
     assert_eq!(carol.engine.join(&link, None, now).expect("joins"), moved);
     carol.poll(&node, now, now);
     assert_eq!(carol.texts(&channel), ["found you"], "by the former id too");
+}
+
+#[test]
+fn whoever_was_left_out_lives_on_in_other_channels() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let (mut alice, mut carol) = (node.phone("Alice", 1), node.phone("Carol", 3));
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice.poll(&node, start, start);
+    let link = invite(&mut alice, &channel, start);
+    carol.engine.join(&link, None, start).expect("joins");
+    let other = carol
+        .engine
+        .create_channel("other", start)
+        .expect("a channel");
+    carol.poll(&node, start, start);
+    alice.poll(&node, start, start);
+    let carols_key = alice.engine.members(&channel).expect("members")[1].author;
+    alice
+        .engine
+        .rotate(&channel, &[carols_key], start)
+        .expect("rotates");
+    alice.poll(&node, start, start);
+    carol.poll(&node, start, start);
+    // In later weeks it is others who repeat the notice.
+    for week in 1..12 {
+        let now = start.after(DAY * 7 * week);
+        carol
+            .engine
+            .send(&other, "still here", now)
+            .expect("queued");
+        carol.poll(&node, now, now);
+        node.expire(now);
+    }
+    assert_eq!(carol.texts(&other).len(), 11);
+}
+
+#[test]
+fn a_notice_about_keys_that_are_here_already_stops_nothing() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let (mut alice, mut bob) = (node.phone("Alice", 1), node.phone("Bob", 2));
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice.poll(&node, start, start);
+    let link = invite(&mut alice, &channel, start);
+    bob.engine.join(&link, None, start).expect("joins");
+    bob.poll(&node, start, start);
+    alice.poll(&node, start, start);
+    let (moved, _) = alice.engine.rotate(&channel, &[], start).expect("rotates");
+    alice
+        .engine
+        .send(&moved, "here now", start)
+        .expect("queued");
+    alice.poll(&node, start, start);
+    // Bob gets the new link by hand before he hears of the rotation.
+    let link = invite(&mut alice, &moved, start);
+    bob.engine
+        .join(&link, Some("family, new"), start)
+        .expect("joins");
+    let changes = bob.poll(&node, start, start);
+    assert!(notices(&changes).contains(&&Notice::Moved { channel }));
+    bob.poll(&node, start, start);
+    assert_eq!(bob.texts(&moved), ["here now"]);
+}
+
+#[test]
+fn a_node_that_lies_about_the_time_silences_nobody() {
+    let (liar, honest) = (Node::new(), Node::new());
+    let start = Epoch::new(2_900).start().after(DAY);
+    let mut alice = liar.phone("Alice", 1);
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice
+        .engine
+        .send(&channel, "dated by the liar", start)
+        .expect("queued");
+    alice.poll(&liar, start, start.after(365 * DAY));
+    // Both nodes have one key here, so this is as if the liar came to its senses, or another took its place.
+    let now = start.after(HOUR);
+    alice
+        .engine
+        .send(&channel, "dated well", now)
+        .expect("queued");
+    alice.poll(&honest, now, now);
+    let times: Vec<_> = alice
+        .engine
+        .messages(&channel, Page::Latest, 10)
+        .expect("messages")
+        .iter()
+        .filter(|message| message.text == "dated well")
+        .map(|message| (message.time, message.state))
+        .collect();
+    assert_eq!(times, [(now, MessageState::AtNode)]);
+}
+
+#[test]
+fn a_redpanda_channel_moves_to_an_admin_of_its_own() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let (mut alice, mut bob) = (node.phone("Alice", 1), node.phone("Bob", 2));
+    let link: Link = "pr7768EZp1Y8PwQhozCfacTNjL4iRxgJqcm8NDVuyvhfYJDwkzJFTtCZ6"
+        .parse()
+        .expect("it parses");
+    let channel = alice
+        .engine
+        .join(&link, Some("panda"), start)
+        .expect("joins");
+    bob.engine.join(&link, Some("panda"), start).expect("joins");
+    alice.poll(&node, start, start);
+    bob.poll(&node, start, start);
+    alice.poll(&node, start, start);
+    assert!(
+        bob.engine.channels().expect("channels")[0].admin,
+        "every importer is admin"
+    );
+    let (moved, _) = alice.engine.rotate(&channel, &[], start).expect("rotates");
+    alice.poll(&node, start, start);
+    bob.poll(&node, start, start);
+    for (phone, admin) in [(&mut alice, true), (&mut bob, false)] {
+        let summary = &phone.engine.channels().expect("channels")[0];
+        assert_eq!(summary.id, moved);
+        assert_eq!((summary.admin, summary.redpanda), (admin, false));
+    }
+    bob.engine
+        .send(&moved, "native now", start)
+        .expect("queued");
+    bob.poll(&node, start, start);
+    alice.poll(&node, start, start);
+    assert_eq!(alice.texts(&moved), ["native now"]);
 }

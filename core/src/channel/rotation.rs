@@ -48,7 +48,7 @@ impl Rotation {
     /// Signs a notice that moves `channel`.
     ///
     /// # Errors
-    /// If there are more authors than one notice can carry, or a key cannot be sealed to.
+    /// If there are more authors than one notice can carry.
     pub fn sign(
         channel: &ChannelId,
         number: u32,
@@ -65,14 +65,11 @@ impl Rotation {
                 }
                 .encode_to_vec(),
             );
-            let sealed = hpke::seal_to(
-                &member.dh,
-                INFO,
-                &slot_context(channel, number, &member.hint),
-                &access,
-                entropy,
-            )
-            .map_err(|_| RotationError::UnusableKey)?;
+            let context = slot_context(channel, number, &member.hint);
+            // Whoever published a key that cannot be sealed to has thrown themselves out.
+            let Ok(sealed) = hpke::seal_to(&member.dh, INFO, &context, &access, entropy) else {
+                continue;
+            };
             slots.push(RotationSlot {
                 author: Bytes::copy_from_slice(member.hint.as_bytes()),
                 sealed: sealed.into(),
@@ -197,9 +194,6 @@ pub enum RotationError {
     /// More members than fit.
     #[error("the channel has more members than one rotation can carry; share a new link instead")]
     TooManyMembers,
-    /// A member's published key.
-    #[error("a member's published key cannot be sealed to; rotate without that member")]
-    UnusableKey,
 }
 
 const INFO: &[u8] = b"ailurus/rotation";

@@ -9,13 +9,15 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::channel::{Address, Envelope, Kind};
 use crate::crypto::NodeKey;
-use crate::net::{Connection, FrameReceiver, NetError};
+use crate::net::{Connection, FrameReceiver, FrameSender, NetError};
 use crate::store::StoredNode;
 use crate::sync::session::{Session, Step};
 use crate::wire::{
     limits::MAX_FRAME,
     node::{Batch, Fetch, Item, Reason, Request, Response, request, response},
+    time::UnixMillis,
 };
 
 use super::engine::Change;
@@ -188,12 +190,13 @@ impl Conversation {
             session.published();
             return Ok(());
         }
-        let (mut sender, mut receiver) = self.connection.open().await?;
+        let (mut sender, mut receiver) = open(&self.connection).await?;
         let send = async {
             for publication in &publications {
                 sender.send(&publication.request.encode_to_vec()).await?;
             }
-            sender.finish()
+            sender.finish()?;
+            Ok::<_, Error>(())
         };
         let mut answers = Vec::with_capacity(publications.len());
         let receive = async {
@@ -202,9 +205,7 @@ impl Conversation {
             }
             Ok::<_, Error>(())
         };
-        let (sent, received) = tokio::join!(send, receive);
-        sent?;
-        received?;
+        tokio::try_join!(send, receive)?;
         for (publication, answer) in publications.into_iter().zip(answers) {
             match answer {
                 response::Kind::Published(answer) => {
@@ -223,21 +224,24 @@ impl Conversation {
 
     async fn sync(&mut self, session: &mut Session) -> Result<(), Error> {
         let mut follow = self.follow(false).await?;
-        while let Some(chunk) = follow.next(&self.connection).await? {
-            match chunk {
-                Chunk::Hello {
+        let ended = loop {
+            match follow.next(&self.connection).await {
+                Ok(Some(Chunk::Hello {
                     held,
                     changes,
                     expected,
-                } => {
+                })) => {
                     self.heard(changes);
                     session.hello(held, expected);
                 }
-                Chunk::CaughtUp => break,
+                Ok(Some(Chunk::CaughtUp)) => break Ok(()),
+                Ok(None) => break Err(protocol(self.node)),
+                Err(error) => break Err(error),
             }
-        }
-        let changes = follow.finish().await?;
-        self.changes.extend(changes);
+        };
+        // What stopped the intake matters more than that it stopped, and what it had stored is told.
+        self.changes.extend(follow.finish().await?);
+        ended?;
         session.caught_up();
         Ok(())
     }
@@ -249,14 +253,14 @@ impl Conversation {
             .inner
             .blocking(move |engine, _| engine.sync(&node, follow))
             .await?;
-        let (mut sender, receiver) = self.connection.open().await?;
+        let (mut sender, receiver) = open(&self.connection).await?;
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
-        Ok(Follow::new(&self.inner, node, receiver))
+        Ok(Follow::new(&self.inner, node, receiver, !follow))
     }
 
     async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
-        let (mut sender, mut receiver) = self.connection.open().await?;
+        let (mut sender, mut receiver) = open(&self.connection).await?;
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
         answer(&mut receiver, self.node).await
@@ -289,6 +293,7 @@ pub(super) struct Follow {
     receiver: FrameReceiver,
     waiting: Vec<Batch>,
     fetched: HashSet<Bytes>,
+    caught_up: bool,
     intake: mpsc::Sender<(Vec<Batch>, Option<Bytes>)>,
     taken: tokio::task::JoinHandle<Result<Vec<Change>, Error>>,
 }
@@ -306,7 +311,8 @@ pub(super) enum Chunk {
 }
 
 impl Follow {
-    fn new(inner: &Arc<Inner>, node: NodeKey, receiver: FrameReceiver) -> Self {
+    /// With `keep` the changes are handed out at the end; a live stream only tells of them as they come.
+    fn new(inner: &Arc<Inner>, node: NodeKey, receiver: FrameReceiver, keep: bool) -> Self {
         let (intake, mut chunks) = mpsc::channel::<(Vec<Batch>, Option<Bytes>)>(CHUNKS);
         let taker = Arc::clone(inner);
         let taken = tokio::task::spawn_blocking(move || {
@@ -325,7 +331,9 @@ impl Follow {
                 for change in &done.changes {
                     taker.tell(change.clone());
                 }
-                changes.extend(done.changes);
+                if keep {
+                    changes.extend(done.changes);
+                }
                 taker.wake();
             }
             Ok(changes)
@@ -336,6 +344,7 @@ impl Follow {
             receiver,
             waiting: Vec::new(),
             fetched: HashSet::new(),
+            caught_up: false,
             intake,
             taken,
         }
@@ -346,12 +355,26 @@ impl Follow {
         loop {
             let frame = match self.receiver.try_buffered(MAX_FRAME)? {
                 Some(frame) => frame,
-                None => match self.receiver.next(MAX_FRAME).await? {
-                    Some(frame) => frame,
-                    None => return Ok(None),
-                },
+                None => {
+                    let next = self.receiver.next(MAX_FRAME);
+                    let next = if self.caught_up {
+                        next.await?
+                    } else {
+                        timeout(ANSWER, next)
+                            .await
+                            .map_err(|_| NetError::Timeout)??
+                    };
+                    match next {
+                        Some(frame) => frame,
+                        None => return Ok(None),
+                    }
+                }
             };
-            match decode(frame, self.node)? {
+            // What a later version of the protocol adds is passed over.
+            let Some(kind) = decode(frame, self.node)? else {
+                continue;
+            };
+            match kind {
                 response::Kind::Hello(hello) => {
                     let held = hello.leases;
                     let node = self.node;
@@ -380,6 +403,7 @@ impl Follow {
                     if !self.waiting.is_empty() {
                         self.pass_on(None).await?;
                     }
+                    self.caught_up = true;
                     return Ok(Some(Chunk::CaughtUp));
                 }
                 response::Kind::Refused(refused) => {
@@ -417,8 +441,10 @@ impl Follow {
             at = at.saturating_add_signed(item.time_delta_ms);
             if item.sealed.is_empty() {
                 match self.fetch(connection, &batch.address, &item).await? {
-                    Some(sealed) => item.sealed = sealed,
-                    None => {
+                    Some(sealed) if is_announced(&batch.address, at, &item, &sealed) => {
+                        item.sealed = sealed;
+                    }
+                    _ => {
                         pending_delta = pending_delta.saturating_add(item.time_delta_ms);
                         continue;
                     }
@@ -438,7 +464,11 @@ impl Follow {
         address: &Bytes,
         item: &Item,
     ) -> Result<Option<Bytes>, Error> {
-        if !self.fetched.insert(item.id.clone()) || self.fetched.len() > MAX_FETCHED {
+        if self.fetched.len() >= MAX_FETCHED {
+            // The next connection goes on from here.
+            return Err(NetError::Timeout.into());
+        }
+        if !self.fetched.insert(item.id.clone()) {
             return Ok(None);
         }
         connection.established().await?;
@@ -448,7 +478,7 @@ impl Follow {
                 id: item.id.clone(),
             })),
         };
-        let (mut sender, mut receiver) = connection.open().await?;
+        let (mut sender, mut receiver) = open(connection).await?;
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
         match answer(&mut receiver, self.node).await? {
@@ -473,8 +503,25 @@ const TRANSACTION: usize = 2_000;
 /// Large bodies fetched in one stream.
 const MAX_FETCHED: usize = 10_000;
 
+/// Whether a fetched body is the one whose id came with the header.
+fn is_announced(address: &[u8], time_ms: u64, item: &Item, sealed: &Bytes) -> bool {
+    let (Ok(address), Ok(kind)) = (Address::try_from(address), Kind::try_from(item.kind)) else {
+        return false;
+    };
+    let time = UnixMillis::from_millis(time_ms);
+    Envelope::parse(address, time, kind, sealed.clone())
+        .is_ok_and(|envelope| envelope.id().as_bytes()[..] == item.id[..])
+}
+
 fn items(batches: &[Batch]) -> usize {
     batches.iter().map(|batch| batch.items.len()).sum()
+}
+
+/// Opens a stream; a node that grants none is as good as gone.
+async fn open(connection: &Connection) -> Result<(FrameSender, FrameReceiver), Error> {
+    Ok(timeout(ANSWER, connection.open())
+        .await
+        .map_err(|_| NetError::Timeout)??)
 }
 
 async fn answer(receiver: &mut FrameReceiver, node: NodeKey) -> Result<response::Kind, Error> {
@@ -482,14 +529,14 @@ async fn answer(receiver: &mut FrameReceiver, node: NodeKey) -> Result<response:
         .await
         .map_err(|_| NetError::Timeout)??
         .ok_or_else(|| protocol(node))?;
-    decode(frame, node)
+    decode(frame, node)?.ok_or_else(|| protocol(node))
 }
 
-fn decode(frame: Bytes, node: NodeKey) -> Result<response::Kind, Error> {
+/// What a frame says; `None` if it is of a kind that this version does not know.
+fn decode(frame: Bytes, node: NodeKey) -> Result<Option<response::Kind>, Error> {
     Response::decode(frame)
-        .ok()
-        .and_then(|response| response.kind)
-        .ok_or_else(|| protocol(node))
+        .map(|response| response.kind)
+        .map_err(|_| protocol(node))
 }
 
 fn protocol(node: NodeKey) -> Error {

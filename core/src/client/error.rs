@@ -1,7 +1,7 @@
 //! What can go wrong in the client, in a sentence that tells what to do.
 
 use crate::channel::{
-    AccessKind, EnvelopeError, LinkError, NarrowError, NodeLinkError, qr::QrError,
+    AccessKind, EnvelopeError, EpochError, LinkError, NarrowError, NodeLinkError, qr::QrError,
     rotation::RotationError,
 };
 use crate::crypto::BlindError;
@@ -27,9 +27,15 @@ pub enum Error {
     /// The envelope would be too large.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// No read secret can be derived for the present.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// The link is none.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// A link whose read secret is for a later week.
+    #[error("the link is for a later week; check this device's clock, or ask for a new link")]
+    LinkAhead,
     /// The channel was rotated without us.
     #[error("this channel moved without you; ask a member for a new link")]
     Moved,

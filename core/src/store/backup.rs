@@ -53,7 +53,7 @@ impl Store {
         let partial = path.with_extension("import");
         remove_if_there(&partial)?;
         let restored = read_backup(from, &partial, passphrase).and_then(|data_key| {
-            let connection = super::connect(&partial, rusqlite::OpenFlags::empty())?;
+            let connection = super::connect(&partial)?;
             let changed = connection.execute(
                 "UPDATE meta SET value = ?1 WHERE key = 'data_key'",
                 [data_key.wrap(key)],

@@ -48,8 +48,6 @@ pub struct StoredChannel {
     pub dh: DhSecret,
     /// Our admin key, if we are admin.
     pub admin: Option<SigningKey>,
-    /// Authors appointed as further admins.
-    pub admins: Vec<PublicKey>,
     /// No notifications.
     pub muted: bool,
     /// In use or moved.
@@ -82,6 +80,8 @@ pub struct StoredAccess {
     pub last_time: UnixMillis,
     /// Authors that rotation left out.
     pub removed: Vec<AuthorHint>,
+    /// Authors appointed as further admins under these keys.
+    pub admins: Vec<PublicKey>,
 }
 
 impl Tx<'_> {
@@ -301,11 +301,6 @@ impl Tx<'_> {
             } else {
                 Some(signing_key(&record.admin).ok_or_else(corrupt)?)
             },
-            admins: record
-                .admins
-                .iter()
-                .map(|key| public_key(key).ok_or_else(corrupt))
-                .collect::<Result<_, _>>()?,
             muted: row.get(2)?,
             state: if row.get::<_, i64>(3)? == 0 {
                 ChannelState::Active
@@ -324,11 +319,6 @@ impl Tx<'_> {
             admin: channel.admin.as_ref().map_or_else(Bytes::new, |admin| {
                 Bytes::copy_from_slice(admin.expose().as_slice())
             }),
-            admins: channel
-                .admins
-                .iter()
-                .map(|key| Bytes::copy_from_slice(key.as_bytes()))
-                .collect(),
         };
         self.encode("channels", &record)
     }
@@ -369,6 +359,11 @@ impl Tx<'_> {
                 .iter()
                 .filter_map(|hint| AuthorHint::try_from(hint.as_ref()).ok())
                 .collect(),
+            admins: record
+                .admins
+                .iter()
+                .map(|key| public_key(key).ok_or_else(corrupt))
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -390,6 +385,11 @@ impl Tx<'_> {
                 .removed
                 .iter()
                 .map(|hint| Bytes::copy_from_slice(hint.as_bytes()))
+                .collect(),
+            admins: access
+                .admins
+                .iter()
+                .map(|key| Bytes::copy_from_slice(key.as_bytes()))
                 .collect(),
         };
         self.encode("accesses", &record)

@@ -103,14 +103,6 @@ impl Tx<'_> {
         Ok((added > 0).then(|| self.transaction.last_insert_rowid()))
     }
 
-    /// Whether a message is stored, or was and is deleted.
-    pub fn has_message(&self, id: &MessageId) -> Result<bool, StoreError> {
-        Ok(self
-            .transaction
-            .prepare_cached("SELECT 1 FROM messages WHERE tag = ?1")?
-            .exists([self.message_tag(id)])?)
-    }
-
     /// The row and channel of a message, by its id.
     pub fn find_message(&self, id: &MessageId) -> Result<Option<(i64, ChannelRow)>, StoreError> {
         Ok(self

@@ -1,7 +1,7 @@
 //! One SQLite file per profile: channels, members, messages, and what waits to be sent.
 //!
 //! Every column that holds a secret or a body, or names a person, channel, address or node, is encrypted under a
-//! data key or stands as a keyed hash; numbers and times stand in clear (docs/SECURITY.md, "A stolen phone").
+//! data key or stands as a keyed hash; numbers and times stand in clear (docs/SECURITY.md).
 //! Two processes may use one file: nothing is cached across transactions.
 
 mod authors;
@@ -14,6 +14,8 @@ mod nodes;
 mod outbox;
 mod rotations;
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,19 +55,29 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] if there is one already; nothing is changed then.
     pub fn create(path: &Path, key: &StorageKey) -> Result<Self, StoreError> {
-        if path.exists() {
-            return Err(StoreError::Exists);
-        }
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        // Only one of two processes makes the file, and only that one may take it away again.
+        let made = File::options().write(true).create_new(true).open(path);
+        made.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => StoreError::Exists,
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+            ErrorKind::StorageFull => StoreError::DiskFull,
+            _ => StoreError::Io(error),
+        })?;
         let mut data_key = [0; 32];
         OsEntropy.fill(&mut data_key);
         let data_key = DataKey::from_bytes(data_key);
-        if let Err(error) = migrations::run(&mut connection, Some(&data_key.wrap(key))) {
-            drop(connection);
-            backup::remove_if_there(path)?;
-            return Err(error);
+        let wrapped = data_key.wrap(key);
+        let made = connect(path).and_then(|mut connection| {
+            migrations::run(&mut connection, Some(&wrapped))?;
+            Ok(connection)
+        });
+        match made {
+            Ok(connection) => Ok(Self::with(connection, data_key, path)),
+            Err(error) => {
+                backup::remove_if_there(path)?;
+                Err(error)
+            }
         }
-        Ok(Self::with(connection, data_key, path))
     }
 
     /// Opens a profile and upgrades its schema if it is of an earlier release.
@@ -76,7 +88,7 @@ impl Store {
         if !path.exists() {
             return Err(StoreError::Missing);
         }
-        let mut connection = connect(path, OpenFlags::empty())?;
+        let mut connection = connect(path)?;
         let data_key = DataKey::unwrap(&wrapped_key(&connection)?, key)?;
         migrations::run(&mut connection, None)?;
         Ok(Self::with(connection, data_key, path))
@@ -141,10 +153,17 @@ impl Store {
             .query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
-    /// Empties the write-ahead log, so that overwritten secrets do not linger in it.
+    /// Empties the write-ahead log, so that overwritten secrets do not linger in it. While another process reads, it
+    /// stays until the last one closes the profile.
     pub fn scrub(&self) -> Result<(), StoreError> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection.busy_timeout(SCRUB_TIMEOUT)?;
+        let busy: bool =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        if busy {
+            tracing::debug!("the write-ahead log is in use and was not emptied");
+        }
         Ok(())
     }
 }
@@ -277,10 +296,10 @@ fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;",
@@ -288,6 +307,9 @@ fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const SCRUB_TIMEOUT: Duration = Duration::from_millis(250);
 
 fn wrapped_key(connection: &Connection) -> Result<Vec<u8>, StoreError> {
     connection

@@ -130,7 +130,7 @@ impl Tx<'_> {
             .map(|end| UnixMillis::from_secs(from_sql(end))))
     }
 
-    /// Remembers a lease.
+    /// Remembers a lease, unless the channel was left meanwhile.
     pub fn put_lease(
         &self,
         node: NodeRow,
@@ -140,7 +140,8 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.transaction
             .prepare_cached(
-                "INSERT INTO leases (node, access, epoch, lease_end) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO leases (node, access, epoch, lease_end)
+                 SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM accesses WHERE id = ?2)
                  ON CONFLICT (node, access, epoch) DO UPDATE SET lease_end = excluded.lease_end",
             )?
             .execute(params![

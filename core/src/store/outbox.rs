@@ -121,6 +121,14 @@ impl Tx<'_> {
         )?)
     }
 
+    /// Whether it still waits: it may have been deleted, left, or dealt with by another process.
+    pub fn is_queued(&self, message: i64) -> Result<bool, StoreError> {
+        Ok(self
+            .transaction
+            .prepare_cached("SELECT 1 FROM outbox WHERE message = ?1")?
+            .exists([message])?)
+    }
+
     /// Whether any node has it.
     pub fn is_delivered(&self, message: i64) -> Result<bool, StoreError> {
         Ok(self
@@ -129,12 +137,10 @@ impl Tx<'_> {
             .exists([message])?)
     }
 
-    /// Takes a message out of the outbox.
+    /// Takes a message out of the outbox; which nodes have it stays known.
     pub fn unqueue(&self, message: i64) -> Result<(), StoreError> {
         self.transaction
             .execute("DELETE FROM outbox WHERE message = ?1", [message])?;
-        self.transaction
-            .execute("DELETE FROM deliveries WHERE message = ?1", [message])?;
         Ok(())
     }
 

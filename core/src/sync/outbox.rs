@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::wire::{limits::LIFETIME, node::Reason, time::UnixMillis};
+use crate::wire::{
+    limits::{LIFETIME, MAX_AHEAD},
+    node::Reason,
+    time::UnixMillis,
+};
 
 /// A message leaves the outbox once this many of `nodes` super nodes have it on disk.
 pub fn copies_wanted(nodes: usize) -> usize {
@@ -21,7 +25,9 @@ pub enum Fate {
 /// What a node's reason means for a message.
 pub fn fate(reason: Reason) -> Fate {
     match reason {
-        Reason::Expired | Reason::TooLarge | Reason::BadSignature => Fate::Expired,
+        Reason::Expired | Reason::TooLarge | Reason::BadSignature | Reason::Malformed => {
+            Fate::Expired
+        }
         _ => Fate::Retry,
     }
 }
@@ -31,9 +37,15 @@ pub fn is_expired(since: UnixMillis, now: UnixMillis) -> bool {
     now.since(since) >= LIFETIME
 }
 
-/// The header time of the next message: the node's time, but always after our last one, so that order is kept.
+/// The header time of the next message: the node's time, but after our last one, so that order is kept; unless that
+/// one was dated by a clock that ran ahead, which must not silence us until then.
 pub fn stamp(node_now: UnixMillis, last: UnixMillis) -> UnixMillis {
-    node_now.max(last.after(Duration::from_millis(1)))
+    let next = last.after(Duration::from_millis(1));
+    if next > node_now.after(MAX_AHEAD) {
+        node_now
+    } else {
+        node_now.max(next)
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +65,12 @@ mod tests {
         assert_eq!(first, now);
         assert!(second > first);
         assert!(stamp(UnixMillis::from_secs(50), second) > second);
+        let year = UnixMillis::from_secs(365 * 86_400);
+        assert_eq!(
+            stamp(now, year),
+            now,
+            "a clock a year ahead does not silence us"
+        );
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn a_higher_number_holds_and_of_two_equal_ones_the_lower_hash() {
 }
 
 #[test]
-fn a_member_whose_key_cannot_be_sealed_to_is_named_as_the_reason() {
+fn a_member_whose_key_cannot_be_sealed_to_holds_up_nobody() {
     let (old, new) = (channel(1), channel(2));
     let id = old.access.channel_id();
     let link = link(&new.access, Some(new.read.duplicate()));
@@ -260,15 +260,23 @@ fn a_member_whose_key_cannot_be_sealed_to_is_named_as_the_reason() {
         dh: DhPublic::from_bytes([0; 32]),
         link: &link,
     };
-    let result = Rotation::sign(
+    let good = Remaining {
+        hint: Member::new(8).hint(&id),
+        dh: Member::new(8).dh.public(),
+        link: &link,
+    };
+    let notice = Rotation::sign(
         &id,
         1,
         time_in(EPOCH),
-        &[bad],
+        &[bad, good],
         &old.admin,
         &mut SeededEntropy::from_u64(1),
-    );
-    assert_eq!(result.err(), Some(RotationError::UnusableKey));
+    )
+    .unwrap();
+    let rotation = Rotation::parse(&notice).unwrap();
+    assert!(!rotation.includes(&Member::new(7).hint(&id)));
+    assert!(rotation.includes(&Member::new(8).hint(&id)));
 }
 
 #[test]

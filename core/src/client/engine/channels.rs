@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::channel::{
-    AccessKind, ChannelId, Epoch, Link, NarrowError, NewChannel, Previous, ReadChain,
+    AccessKind, ChannelId, Epoch, EpochError, Link, NarrowError, NewChannel, Previous, ReadChain,
 };
 use crate::crypto::{DhSecret, Entropy, PseudonymSecret, SigningKey};
 use crate::store::{
@@ -20,7 +20,7 @@ impl Engine {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let now = adjusted(tx, now)?;
-            let new = NewChannel::create(Epoch::of(now), entropy);
+            let new = NewChannel::create(Epoch::of(now).previous(), entropy);
             let link = Link {
                 access: new.access,
                 read: Some(new.read),
@@ -33,7 +33,7 @@ impl Engine {
     }
 
     /// Joins a channel by its link, under the link's name or another one. A link that gives more than we have in a
-    /// channel widens our access; one from the admin of a channel that moved without us takes us along.
+    /// channel widens our access; one that names the admin of a channel that moved without us, and has its name, continues that channel.
     pub fn join(
         &mut self,
         link: &Link,
@@ -56,6 +56,10 @@ impl Engine {
             .collect();
         self.store.write(|tx| {
             let now = adjusted(tx, now)?;
+            let ahead = |read: &ReadChain| read.epoch() > Epoch::of(now).next();
+            if link.read.as_ref().is_some_and(ahead) {
+                return Err(Error::LinkAhead);
+            }
             // A link's nodes are hints for whoever has none.
             if tx.nodes()?.is_empty() {
                 for (node, pseudonym) in link.nodes.iter().zip(&pseudonyms) {
@@ -69,7 +73,7 @@ impl Engine {
                 let old = tx.access_of(moved.row)?;
                 if moved.state == ChannelState::Moved
                     && moved.name == name
-                    && old.access.admin() == link.access.admin()
+                    && (old.access.admin() == link.access.admin() || old.access.is_redpanda())
                 {
                     return catch_up(tx, moved, old, link, now, entropy);
                 }
@@ -100,7 +104,7 @@ impl Engine {
             let [previous, current] = Epoch::alive(now);
             let from = if history { previous } else { current };
             let read = match (&access.read, kind.reads()) {
-                (Some(read), true) => Some(chain_from(read, from)),
+                (Some(read), true) => Some(chain_from(read, from)?),
                 _ => None,
             };
             let link = Link {
@@ -174,7 +178,6 @@ fn add(
         name: name.to_owned(),
         dh: DhSecret::random(entropy),
         admin: link.admin.as_ref().map(SigningKey::duplicate),
-        admins: Vec::new(),
         muted: false,
         state: ChannelState::Active,
         read_up_to: 0,
@@ -207,6 +210,11 @@ fn widen(
         return Err(Error::ChannelExists(tx.channel(row)?.name));
     }
     access.access = link.access.duplicate();
+    if let Some(admin) = &link.admin {
+        let mut channel = tx.channel(row)?;
+        channel.admin = Some(admin.duplicate());
+        tx.update_channel(&channel)?;
+    }
     if access.read.is_none() {
         access.read = link.read.as_ref().map(ReadChain::duplicate);
     }
@@ -249,6 +257,7 @@ fn first_access(channel: ChannelRow, link: &Link, number: u32) -> StoredAccess {
         introduced: UnixMillis::default(),
         last_time: UnixMillis::default(),
         removed: Vec::new(),
+        admins: Vec::new(),
     }
 }
 
@@ -285,9 +294,12 @@ fn name_own(tx: &Tx<'_>, stored: &StoredChannel) -> Result<(), Error> {
 }
 
 /// The chain from an epoch on, or from the oldest secret that is left.
-fn chain_from(read: &ReadChain, from: Epoch) -> ReadChain {
-    read.at(from)
-        .map_or_else(|_| read.duplicate(), |secret| ReadChain::new(from, secret))
+fn chain_from(read: &ReadChain, from: Epoch) -> Result<ReadChain, Error> {
+    match read.at(from) {
+        Ok(secret) => Ok(ReadChain::new(from, secret)),
+        Err(EpochError::Deleted(_)) => Ok(read.duplicate()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn exists(error: Error, name: &str) -> Error {

@@ -18,15 +18,20 @@ use super::{
 
 impl Engine {
     /// Does what is due after the nodes in `heard` showed their clocks at `now`: deletes epoch secrets that no living
-    /// envelope needs (only if all clocks agree within a day), expires what no node took, repeats rotation notices.
+    /// envelope needs (only if all clocks heard within a week agree within a day), expires what no node took, repeats rotation notices.
     pub fn expire(&mut self, heard: &[NodeKey], now: UnixMillis) -> Result<Vec<Change>, Error> {
         let entropy = &mut *self.entropy;
         let addresses = &mut self.addresses;
         let (changes, deleted) = self.store.write(|tx| {
             let mut clocks = Vec::new();
-            for node in tx.nodes()? {
-                if let Some((offset, _)) = node.clock
-                    && heard.contains(node.link.key())
+            let nodes = if heard.is_empty() {
+                Vec::new()
+            } else {
+                tx.nodes()?
+            };
+            for node in nodes {
+                if let Some((offset, seen)) = node.clock
+                    && (heard.contains(node.link.key()) || now.distance(seen) < LIFETIME)
                 {
                     clocks.push(now.offset(offset));
                 }
@@ -47,7 +52,12 @@ impl Engine {
             if let Some(&node_now) = clocks.first() {
                 for mut rotation in repeat_due(tx, node_now)? {
                     let content = notice_content(&rotation.notice);
-                    queue_sealed(tx, addresses, rotation.access, &content, node_now, entropy)?;
+                    let access = rotation.access;
+                    match queue_sealed(tx, addresses, access, &content, node_now, entropy) {
+                        Ok(_) => {}
+                        Err(Error::OutboxFull(_)) => continue,
+                        Err(error) => return Err(error),
+                    }
                     rotation.repeated = node_now;
                     tx.put_rotation(&rotation)?;
                 }
@@ -97,7 +107,9 @@ pub(super) fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>,
         let since = item
             .sealed
             .as_ref()
-            .map_or(item.created, |sealed| sealed.envelope.header().time);
+            .map_or(item.created, |sealed| sealed.envelope.header().time)
+            // Whatever a wrong clock has dated far ahead does not wait for that day.
+            .min(item.created.after(LIFETIME));
         if !is_expired(since, now) {
             continue;
         }

@@ -13,14 +13,12 @@ use crate::store::{
 };
 use crate::wire::{
     content::{Appointment, RotationNotice},
-    limits::MAX_AHEAD,
+    limits::MAX_CLOCK_DISAGREEMENT,
     node::Batch,
     time::UnixMillis,
 };
 
-use super::{
-    AddressCache, Change, Engine, Error, Message, Notice, adjusted, node_by_key, receives,
-};
+use super::{AddressCache, Change, Engine, Error, Message, Notice, node_by_key, receives, time_at};
 
 /// What a piece of a node's answer brought.
 #[derive(Default)]
@@ -45,7 +43,7 @@ impl Engine {
         let addresses = &mut self.addresses;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let now = adjusted(tx, now)?;
+            let now = time_at(&stored, now);
             let mut intake = Intake::new(tx, addresses, now)?;
             let mut waiting = Vec::new();
             for batch in batches {
@@ -95,7 +93,9 @@ struct Keys {
     chains: HashMap<AuthorRow, ChainState>,
     touched: HashSet<AuthorRow>,
     loaded: bool,
-    own_moved: bool,
+    changed: bool,
+    /// Envelopes wait for their author.
+    pending: bool,
 }
 
 struct ChannelState {
@@ -145,7 +145,8 @@ impl<'a> Intake<'a> {
                 chains: HashMap::new(),
                 touched: HashSet::new(),
                 loaded: false,
-                own_moved: false,
+                changed: false,
+                pending: false,
             });
         }
         Ok(Self {
@@ -193,7 +194,8 @@ impl<'a> Intake<'a> {
         envelope: Envelope,
     ) -> Result<Option<Item>, Error> {
         let time = envelope.header().time;
-        if Epoch::of(time) != epoch || time > self.now.after(MAX_AHEAD) {
+        // The node has judged the time already; this only bounds what a hostile one lets through.
+        if Epoch::of(time) != epoch || time > self.now.after(MAX_CLOCK_DISAGREEMENT) {
             return Ok(None);
         }
         let Some(keys) = self.keys.get_mut(index) else {
@@ -214,15 +216,10 @@ impl<'a> Intake<'a> {
         let Ok(opened) = Opened::open(&envelope, cipher, sealing) else {
             return Ok(None);
         };
-        let author = match keys.hints.get(&opened.hint) {
-            Some(author) => Some(*author),
-            None => {
-                let own = opened.own_key(&keys.id);
-                if let Some(author) = own {
-                    keys.hints.insert(opened.hint, author);
-                }
-                own
-            }
+        // A hint fits one key, so whoever brings it may: the author is stored only once a signature verifies.
+        let author = match keys.hints.entry(opened.hint) {
+            Entry::Occupied(found) => Some(*found.get()),
+            Entry::Vacant(place) => opened.own_key(&keys.id).map(|key| *place.insert(key)),
         };
         Ok(Some(Item {
             keys: index,
@@ -310,9 +307,10 @@ impl<'a> Intake<'a> {
     }
 
     fn keep_pending(&mut self, item: Item) -> Result<(), Error> {
-        let Some(keys) = self.keys.get(item.keys) else {
+        let Some(keys) = self.keys.get_mut(item.keys) else {
             return Ok(());
         };
+        keys.pending = true;
         let id = item.envelope.id();
         let pending = PendingEnvelope {
             hint: item.opened.hint,
@@ -373,6 +371,7 @@ impl<'a> Intake<'a> {
         let Some(author) = state.authors.get_mut(key.as_bytes()) else {
             return Ok(());
         };
+        let frees = keys.pending && !item.opened.content.author_key.is_empty();
         let late = keys
             .access
             .retired
@@ -382,6 +381,7 @@ impl<'a> Intake<'a> {
             return Ok(());
         }
 
+        let access = keys.access.row;
         let content = &item.opened.content;
         let time = item.envelope.header().time;
         let added = self.tx.add_message(&NewMessage {
@@ -400,6 +400,10 @@ impl<'a> Intake<'a> {
         let Some(message_row) = added else {
             return Ok(());
         };
+        let latest = keys
+            .chains
+            .get(&author.row)
+            .is_none_or(|chain| item.opened.sequence > chain.last_sequence);
         let forked = extend(keys, author.row, &item.opened, id, item.epoch);
         if forked && !author.forked {
             author.forked = true;
@@ -409,49 +413,66 @@ impl<'a> Intake<'a> {
                 name: author.name.clone(),
             }));
         }
-        if author.write_only != item.opened.sealed {
+        if latest && author.write_only != item.opened.sealed {
             author.write_only = item.opened.sealed;
+            self.authors_touched.insert(author.row);
+        }
+        // Whoever writes under the keys in use was let in again.
+        if author.removed && keys.access.retired.is_none() {
+            author.removed = false;
             self.authors_touched.insert(author.row);
         }
         if author.own {
             adopt_own(keys, &item.opened, id, time);
         }
-        if let Some(text) = &content.text {
-            self.done.changes.push(Change::Received(Message {
-                id,
-                channel: state.id,
-                author: key,
-                author_name: author.name.clone(),
-                own: author.own,
-                time,
-                text: text.clone(),
-                state: if author.own {
-                    MessageState::AtNode
-                } else {
-                    MessageState::Received
-                },
-                row: message_row,
-            }));
-        }
-        if let Some(notice) = &content.rotation {
-            self.rotations.push((keys.access.row, notice.clone()));
-        }
         if let Some(introduction) = &content.introduction {
             let dh = DhPublic::try_from(introduction.dh_key.as_ref()).ok();
             self.introduce(row, &key, &introduction.name, dh);
-            if let Some(Change::Received(message)) = self.done.changes.last_mut()
-                && message.id == id
-            {
-                message.author_name = introduction.name.clone();
-            }
+        }
+        self.show(row, &key, content.text.as_deref(), id, time, message_row);
+        if let Some(notice) = &content.rotation {
+            self.rotations.push((access, notice.clone()));
         }
         if let Some(appointment) = &content.appointment {
             self.appoint(index, appointment)?;
         }
-        if is_new {
+        if frees {
             self.free_pending(index, &item.opened.hint, waiting)?;
         }
         Ok(())
+    }
+
+    /// Tells of a message that has a text.
+    fn show(
+        &mut self,
+        channel: ChannelRow,
+        key: &PublicKey,
+        text: Option<&str>,
+        id: MessageId,
+        time: UnixMillis,
+        row: i64,
+    ) {
+        let (Some(text), Some(state)) = (text, self.channels.get(&channel)) else {
+            return;
+        };
+        let Some(author) = state.authors.get(key.as_bytes()) else {
+            return;
+        };
+        self.done.changes.push(Change::Received(Message {
+            id,
+            channel: state.id,
+            author: *key,
+            author_name: author.name.clone(),
+            own: author.own,
+            time,
+            text: text.to_owned(),
+            state: if author.own {
+                MessageState::AtNode
+            } else {
+                MessageState::Received
+            },
+            row,
+        }));
     }
 
     /// Takes a claimed name; a second key under a used name is marked.
@@ -493,10 +514,7 @@ impl<'a> Intake<'a> {
 
     /// Follows the word of an admin that somebody else is admin too.
     fn appoint(&mut self, index: usize, appointment: &Appointment) -> Result<(), Error> {
-        let Some(keys) = self.keys.get(index) else {
-            return Ok(());
-        };
-        let Some(state) = self.channels.get_mut(&keys.access.channel) else {
+        let Some(keys) = self.keys.get_mut(index) else {
             return Ok(());
         };
         let Ok((appointed, by)) =
@@ -504,11 +522,11 @@ impl<'a> Intake<'a> {
         else {
             return Ok(());
         };
-        let admins = &mut state.channel.admins;
+        let admins = &mut keys.access.admins;
         let entitled = by == *keys.access.access.admin() || admins.contains(&by);
         if entitled && !admins.contains(&appointed) && admins.len() < MAX_ADMINS {
             admins.push(appointed);
-            self.tx.update_channel(&state.channel)?;
+            keys.changed = true;
         }
         Ok(())
     }
@@ -552,6 +570,7 @@ impl<'a> Intake<'a> {
             });
         }
         keys.chains = self.tx.chains(keys.access.row)?;
+        keys.pending = self.tx.pending_count(keys.access.row)? > 0;
         if let Some(state) = self.channels.get(&row) {
             keys.hints = state
                 .authors
@@ -571,7 +590,7 @@ impl<'a> Intake<'a> {
                     self.tx.put_chain(keys.access.row, *author, chain)?;
                 }
             }
-            if keys.own_moved {
+            if keys.changed {
                 self.tx.update_access(&keys.access)?;
             }
         }
@@ -632,7 +651,7 @@ fn adopt_own(keys: &mut Keys, opened: &Opened, id: MessageId, time: UnixMillis) 
         keys.access.sequence = opened.sequence;
         keys.access.previous = Previous::of(&id);
         keys.access.last_time = keys.access.last_time.max(time);
-        keys.own_moved = true;
+        keys.changed = true;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-use super::{Change, Engine, Error, Notice, adjusted, node_by_key, receives};
+use super::{Change, Engine, Error, Notice, node_by_key, receives, time_at};
 use crate::client::types::reason;
 
 /// Leases that were asked for, to be matched with the answer.
@@ -29,7 +29,7 @@ impl Engine {
     pub fn work(&mut self, node: &NodeKey, now: UnixMillis) -> Result<Work, Error> {
         self.store.read(|tx| {
             let stored = node_by_key(tx, node)?;
-            let now = adjusted(tx, now)?;
+            let now = time_at(&stored, now);
             let mut leases = false;
             for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {
                 for epoch in leases::wanted(now, spread(node, access)) {
@@ -54,7 +54,7 @@ impl Engine {
         let addresses = &mut self.addresses;
         self.store.read(|tx| {
             let stored = node_by_key(tx, node)?;
-            let now = adjusted(tx, now)?;
+            let now = time_at(&stored, now);
             let pseudonym = stored.pseudonym.public();
             let mut due = Vec::new();
             for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {

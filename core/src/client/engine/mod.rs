@@ -161,6 +161,8 @@ fn adjusted(tx: &Tx<'_>, now: UnixMillis) -> Result<UnixMillis, Error> {
         .nodes()?
         .into_iter()
         .filter_map(|node| node.clock)
+        // What was seen "later than now" is from before the own clock was set back.
+        .filter(|(_, seen)| *seen <= now)
         .max_by_key(|(_, seen)| *seen);
     Ok(latest.map_or(now, |(offset, _)| now.offset(offset)))
 }
@@ -171,6 +173,11 @@ fn receives(access: &StoredAccess, now: UnixMillis) -> bool {
         && access
             .retired
             .is_none_or(|retired| now.since(retired) <= LIFETIME)
+}
+
+/// The time by one node's own clock, which is what it judges by.
+fn time_at(node: &StoredNode, now: UnixMillis) -> UnixMillis {
+    node.clock.map_or(now, |(offset, _)| now.offset(offset))
 }
 
 fn node_by_key(tx: &Tx<'_>, node: &NodeKey) -> Result<StoredNode, Error> {

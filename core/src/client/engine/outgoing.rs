@@ -94,7 +94,12 @@ impl Engine {
                 if voice.channel.state == ChannelState::Moved {
                     continue;
                 }
-                let (sealed, id) = voice.seal(item.content, now, addresses, entropy)?;
+                let (sealed, id) = match voice.seal(item.content, now, addresses, entropy) {
+                    Ok(done) => done,
+                    // It holds up nobody else, and expires if it never can be sealed.
+                    Err(Error::NotAllowed(_) | Error::Blind(_) | Error::Envelope(_)) => continue,
+                    Err(error) => return Err(error),
+                };
                 let time = sealed.envelope.header().time;
                 tx.seal_outgoing(item.message, &sealed)?;
                 tx.message_sealed(item.message, &id, time, voice.access.sequence)?;
@@ -116,10 +121,14 @@ impl Engine {
     ) -> Result<Vec<Change>, Error> {
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let wanted = copies_wanted(tx.nodes()?.len());
+            let nodes = tx.nodes()?.len();
+            let wanted = copies_wanted(nodes);
             let mut changes = Vec::new();
             let mut refusals = Vec::new();
             for (index, &message) in publication.messages.iter().enumerate() {
+                if !tx.is_queued(message)? {
+                    continue;
+                }
                 let refusal = answer
                     .refusals
                     .iter()
@@ -136,7 +145,8 @@ impl Engine {
                     continue;
                 };
                 let why = refusal.reason();
-                if fate(why) == Fate::Expired && !tx.is_delivered(message)? {
+                // One node's word is not enough where there are others to ask.
+                if fate(why) == Fate::Expired && nodes == 1 && !tx.is_delivered(message)? {
                     tx.set_message_state(message, MessageState::Expired)?;
                     tx.unqueue(message)?;
                     changes.push(Change::State {

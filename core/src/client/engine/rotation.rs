@@ -1,7 +1,7 @@
 //! Moving a channel to new keys: as admin, by following an admin's notice, and by repeating it for others.
 
 use crate::channel::{
-    AccessKind, AuthorHint, ChannelId, Epoch, Link, MessageId, NewChannel, Previous,
+    AccessKind, AuthorHint, ChannelId, Epoch, Link, MessageId, NewChannel, Previous, ReadChain,
     rotation::{Remaining, Rotation, appoint},
 };
 use crate::crypto::{Entropy, PublicKey, SigningKey, kdf};
@@ -10,7 +10,7 @@ use crate::store::{
 };
 use crate::wire::{
     content::{Content, RotationNotice},
-    limits::ROTATION_REPEATED,
+    limits::{LIFETIME, ROTATION_REPEATED},
     time::UnixMillis,
 };
 
@@ -36,7 +36,7 @@ impl Engine {
             let now = adjusted(tx, now)?;
             let stored = tx.channel(row)?;
             let old = tx.access_of(row)?;
-            let admin = admin_key(&stored)?;
+            let admin = admin_key(&stored, &old)?;
             if stored.state == ChannelState::Moved {
                 return Err(Error::Moved);
             }
@@ -49,7 +49,16 @@ impl Engine {
             if !without.iter().all(known) {
                 return Err(Error::UnknownMember);
             }
-            let new = NewChannel::create_for(*old.access.admin(), Epoch::of(now), entropy);
+            // Every importer of a redPanda string has its admin key, so what follows it gets one of its own.
+            let fresh = old
+                .access
+                .is_redpanda()
+                .then(|| SigningKey::random(entropy));
+            let new_admin = fresh
+                .as_ref()
+                .map_or(*old.access.admin(), SigningKey::public);
+            let first = Epoch::of(now).previous();
+            let new = NewChannel::create_for(new_admin, first, entropy);
             let link = |access, read| Link {
                 access,
                 read,
@@ -87,8 +96,20 @@ impl Engine {
                 now,
                 entropy,
             )?;
-            follow(tx, old.row, &notice, now, entropy)?;
-            Ok((full.access.channel_id(), message))
+            let id = full.access.channel_id();
+            let changes = follow(tx, old.row, &notice, now, entropy)?;
+            let moved = |change: &Change| {
+                matches!(change, Change::Notice(Notice::Rotated { to, .. }) if *to == id)
+            };
+            if !changes.iter().any(moved) {
+                return Err(Error::NotAdmin);
+            }
+            if let Some(fresh) = fresh {
+                let mut stored = tx.channel(row)?;
+                stored.admin = Some(fresh);
+                tx.update_channel(&stored)?;
+            }
+            Ok((id, message))
         })
     }
 
@@ -103,20 +124,21 @@ impl Engine {
         self.store.write(|tx| {
             let row = channel_row(tx, channel)?;
             let now = adjusted(tx, now)?;
-            let mut stored = tx.channel(row)?;
-            let admin = admin_key(&stored)?;
+            let stored = tx.channel(row)?;
+            let mut access = tx.access_of(row)?;
+            let admin = admin_key(&stored, &access)?;
             if !tx.authors(row)?.iter().any(|known| known.key == *author) {
                 return Err(Error::UnknownMember);
             }
-            let id = tx.access_of(row)?.access.channel_id();
+            let id = access.access.channel_id();
             let content = Content {
                 appointment: Some(appoint(&id, author, &admin, entropy)),
                 ..Content::default()
             };
             queue(tx, row, &content, now, entropy)?;
-            if !stored.admins.contains(author) {
-                stored.admins.push(*author);
-                tx.update_channel(&stored)?;
+            if !access.admins.contains(author) {
+                access.admins.push(*author);
+                tx.update_access(&access)?;
             }
             Ok(())
         })
@@ -139,35 +161,65 @@ pub(super) fn follow(
         return Ok(Vec::new());
     };
     let mut stored = tx.channel(old.channel)?;
-    let entitled = rotation.admin == *old.access.admin() || stored.admins.contains(&rotation.admin);
-    if rotation.channel != old.access.channel_id() || !entitled || rotation.number <= old.number {
+    let by_creator = rotation.admin == *old.access.admin();
+    let entitled = by_creator || old.admins.contains(&rotation.admin);
+    if rotation.channel != old.access.channel_id() || !entitled || rotation.number == 0 {
         return Ok(Vec::new());
     }
+    let (mut first_seen, mut tie) = (now, false);
     let before = tx
         .rotations()?
         .into_iter()
         .find(|seen| seen.access == access);
-    if before
-        .as_ref()
-        .is_some_and(|seen| !rotation.precedes(seen.number, &seen.hash))
-    {
-        return Ok(Vec::new());
+    if let Some(mut seen) = before {
+        if seen.hash == rotation.hash {
+            // Somebody repeats it, so we need not.
+            seen.repeated = seen.repeated.max(now);
+            tx.put_rotation(&seen)?;
+            return Ok(Vec::new());
+        }
+        // The channel's own admin comes before those it appointed; then the number, then the hash.
+        let seen_by_creator = seen.notice.admin_key.as_ref() == old.access.admin().as_bytes();
+        let holds = match (by_creator, seen_by_creator) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => rotation.precedes(seen.number, &seen.hash),
+        };
+        if !holds {
+            let to = tx.access_of(old.channel)?.access.channel_id();
+            return Ok(vec![Change::Notice(Notice::Rotated {
+                from: old.access.channel_id(),
+                to,
+                tie: true,
+            })]);
+        }
+        first_seen = seen.first_seen;
+        tie = true;
     }
-    let tie = before.is_some();
     tx.put_rotation(&StoredRotation {
         access,
         number: rotation.number,
         hash: rotation.hash,
-        first_seen: before.as_ref().map_or(now, |seen| seen.first_seen),
+        first_seen,
         repeated: now,
         notice: notice.clone(),
     })?;
 
     let old_id = old.access.channel_id();
     let hint = AuthorHint::of(&old_id, &stored.author.public());
+    let usable = |link: &Link| {
+        let ahead = |read: &ReadChain| read.epoch() > Epoch::of(now).next();
+        link.access.kind().writes()
+            && !link.access.is_redpanda()
+            && !link.read.as_ref().is_some_and(ahead)
+    };
     let link = match rotation.open(&hint, &stored.dh) {
-        Ok(Some(link)) => link,
-        Ok(None) | Err(_) => {
+        Ok(Some(link))
+            if usable(&link) && tx.find_channel(&link.access.channel_id())?.is_none() =>
+        {
+            link
+        }
+        _ => {
             stored.state = ChannelState::Moved;
             tx.update_channel(&stored)?;
             return Ok(vec![Change::Notice(Notice::Moved { channel: old_id })]);
@@ -176,13 +228,21 @@ pub(super) fn follow(
     let new_id = link.access.channel_id();
     mark_removed(tx, old.channel, &old_id, &rotation)?;
     replace(tx, &stored, old, link, &rotation, now)?;
-    if stored.state == ChannelState::Moved {
-        stored.state = ChannelState::Active;
-        tx.update_channel(&stored)?;
+    stored.state = ChannelState::Active;
+    let admin = *tx.access_of(stored.row)?.access.admin();
+    if stored
+        .admin
+        .as_ref()
+        .is_some_and(|own| own.public() != admin)
+    {
+        stored.admin = None;
     }
+    tx.update_channel(&stored)?;
     let introduction = Content::default();
-    if tx.access_of(stored.row)?.access.kind().writes() {
-        queue(tx, stored.row, &introduction, now, entropy)?;
+    match queue(tx, stored.row, &introduction, now, entropy) {
+        // The first message introduces us all the same.
+        Ok(_) | Err(Error::OutboxFull(_)) => {}
+        Err(error) => return Err(error),
     }
     Ok(vec![Change::Notice(Notice::Rotated {
         from: old_id,
@@ -200,20 +260,20 @@ fn replace(
     rotation: &Rotation,
     now: UnixMillis,
 ) -> Result<(), Error> {
-    let removed = tx
-        .authors(channel.row)?
-        .iter()
-        .filter(|author| author.removed)
-        .map(|author| AuthorHint::of(&rotation.channel, &author.key))
-        .collect::<Vec<_>>();
-    for mut retired in tx.accesses()? {
-        if retired.channel == channel.row && retired.retired.is_none() {
-            retired.retired = Some(now.min(rotation.time));
-            if retired.row == old.row {
-                retired.removed.clone_from(&removed);
-            }
-            tx.update_access(&retired)?;
+    let authors = tx.authors(channel.row)?;
+    let retired_at = rotation.time.max(now.before(LIFETIME)).min(now);
+    for mut access in tx.accesses()? {
+        if access.channel != channel.row {
+            continue;
         }
+        let id = access.access.channel_id();
+        access.removed = authors
+            .iter()
+            .filter(|author| author.removed)
+            .map(|author| AuthorHint::of(&id, &author.key))
+            .collect();
+        access.retired.get_or_insert(retired_at);
+        tx.update_access(&access)?;
     }
     tx.add_access(&StoredAccess {
         row: old.row,
@@ -227,6 +287,7 @@ fn replace(
         introduced: UnixMillis::default(),
         last_time: UnixMillis::default(),
         removed: Vec::new(),
+        admins: Vec::new(),
     })?;
     Ok(())
 }
@@ -256,11 +317,13 @@ pub(super) fn notice_content(notice: &RotationNotice) -> Content {
 }
 
 /// The key with which we rotate: the creator's, or our author key if an admin appointed it.
-fn admin_key(channel: &StoredChannel) -> Result<SigningKey, Error> {
-    if let Some(admin) = &channel.admin {
+fn admin_key(channel: &StoredChannel, access: &StoredAccess) -> Result<SigningKey, Error> {
+    if let Some(admin) = &channel.admin
+        && admin.public() == *access.access.admin()
+    {
         return Ok(admin.duplicate());
     }
-    if channel.admins.contains(&channel.author.public()) {
+    if access.admins.contains(&channel.author.public()) {
         return Ok(channel.author.duplicate());
     }
     Err(Error::NotAdmin)
@@ -280,6 +343,10 @@ pub(super) fn repeat_due(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<StoredRotat
             continue;
         }
         let channel = tx.channel(old.channel)?;
+        let current = tx.access_of(old.channel)?;
+        if channel.state == ChannelState::Moved || !current.access.kind().writes() {
+            continue;
+        }
         let rank = |key: &PublicKey| {
             kdf::tagged_hash(
                 "ailurus/repeat",

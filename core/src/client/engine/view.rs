@@ -14,7 +14,7 @@ impl Engine {
             let mut summaries = Vec::new();
             for channel in tx.channels()? {
                 let access = tx.access_of(channel.row)?;
-                let appointed = channel.admins.contains(&channel.author.public());
+                let appointed = access.admins.contains(&channel.author.public());
                 summaries.push(ChannelSummary {
                     id: access.access.channel_id(),
                     name: channel.name,
@@ -119,11 +119,12 @@ impl Engine {
     pub fn delivery(&mut self, id: &MessageId) -> Result<Delivery, Error> {
         self.store.read(|tx| {
             if let Some((row, _)) = tx.find_control(id)? {
-                let waits = tx.outbox()?.iter().any(|item| item.message == row);
-                return Ok(if waits && !tx.is_delivered(row)? {
+                return Ok(if tx.is_delivered(row)? {
+                    Delivery::AtNode(*id)
+                } else if tx.is_queued(row)? {
                     Delivery::Queued
                 } else {
-                    Delivery::AtNode(*id)
+                    Delivery::Expired
                 });
             }
             let (row, _) = locate(tx, id)?;

@@ -25,7 +25,7 @@ CREATE TABLE channels (
     name_tag   BLOB NOT NULL UNIQUE,
     sealed     BLOB NOT NULL,
     muted      INTEGER NOT NULL DEFAULT 0,
-    -- 0 active, 1 moved without us, 2 left (kept until its leases are released)
+    -- 0 active, 1 moved without us
     state      INTEGER NOT NULL DEFAULT 0,
     -- messages up to this row were read
     read_up_to INTEGER NOT NULL DEFAULT 0,
