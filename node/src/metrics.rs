@@ -42,6 +42,8 @@ pub struct Metrics {
     pub handshakes_failed: Counter,
     /// Frames and messages that did not parse.
     pub malformed: Counter,
+    /// Datagrams that cannot have been QUIC.
+    pub foreign_datagrams: Gauge,
     /// UDP payload bytes sent on connections that ended.
     pub bytes_sent: Counter,
     /// UDP payload bytes received on connections that ended.
@@ -58,6 +60,16 @@ pub struct Metrics {
 pub struct ReasonLabel {
     /// Name of the reason in the protocol, in lower case and without its prefix.
     pub reason: String,
+}
+
+impl ReasonLabel {
+    fn of(reason: Reason) -> Self {
+        let name = reason.as_str_name();
+        let reason = name.strip_prefix("REASON_").unwrap_or(name);
+        Self {
+            reason: reason.to_ascii_lowercase(),
+        }
+    }
 }
 
 impl Metrics {
@@ -78,6 +90,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             handshakes_failed: Counter::default(),
             malformed: Counter::default(),
+            foreign_datagrams: Gauge::default(),
             bytes_sent: Counter::default(),
             bytes_received: Counter::default(),
             registrations: Gauge::default(),
@@ -114,12 +127,7 @@ impl Metrics {
     }
 
     pub(crate) fn count_refusal(&self, reason: Reason) {
-        let name = reason.as_str_name();
-        let reason = name
-            .strip_prefix("REASON_")
-            .unwrap_or(name)
-            .to_ascii_lowercase();
-        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+        self.refused.get_or_create(&ReasonLabel::of(reason)).inc();
     }
 
     pub(crate) fn count_refusals(&self, responses: &[Response]) {
@@ -216,9 +224,18 @@ impl Metrics {
                 &self.registrations,
             ),
             ("envelopes", "Envelopes kept", &self.envelopes),
+            (
+                "foreign_datagrams",
+                "Datagrams since the start that cannot have been QUIC",
+                &self.foreign_datagrams,
+            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
+        }
+        // Every label is there from the start, so that a rate or an alert sees the first refusal.
+        for reason in (1..).map_while(|number| Reason::try_from(number).ok()) {
+            drop(self.refused.get_or_create(&ReasonLabel::of(reason)));
         }
         registry.register(
             "refused",

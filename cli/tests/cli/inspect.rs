@@ -89,7 +89,7 @@ fn what_is_no_link_is_refused_with_the_reason() {
     for (link, reason) in [
         (
             "pu7768EZp1Y8PwQhozCfacTNjL4iRxgJqcm8NDVuyvhfYJDwkzJFTtCZ6",
-            "checksum",
+            "read key",
         ),
         (
             "pr7768EZp1Y8PwQhozCfacTNjL4iRxgJqcm8NDVuyvhfYJDwkzJFTtCZ7",

@@ -180,6 +180,10 @@ impl FromStr for Link {
     type Err = LinkError;
 
     fn from_str(link: &str) -> Result<Self, Self::Err> {
+        // Whatever follows, it cannot be read with.
+        if link.trim_start().starts_with("pu") {
+            return Err(LinkError::RedPandaPublic);
+        }
         let (prefix, bytes) = text::decode(link)?;
         match prefix.as_str() {
             "pr" => {
@@ -198,7 +202,6 @@ impl FromStr for Link {
                     Vec::new(),
                 ))
             }
-            "pu" => Err(LinkError::RedPandaPublic),
             "an" => Err(LinkError::NodeLink),
             _ => {
                 let payload =

@@ -15,6 +15,9 @@ pub enum Error {
     /// An id prefix fits several.
     #[error("\"{0}\" fits several; give more of the id")]
     Ambiguous(String),
+    /// A link to a channel that is here already, and gives nothing more.
+    #[error("you are in this channel already, as \"{0}\"; read it with that name")]
+    AlreadyIn(String),
     /// The channel's keys lead to an excluded value, which no honest channel has.
     #[error("the channel's keys are not usable: {0}")]
     Blind(#[from] BlindError),
@@ -91,6 +94,9 @@ pub enum Error {
     /// No such channel.
     #[error("there is no channel \"{0}\"; `channel list` shows yours")]
     UnknownChannel(String),
+    /// Rotation leaves others out.
+    #[error("you cannot leave yourself out; leave the channel instead")]
+    Yourself,
     /// No such member.
     #[error("there is no such member in this channel; `channel members` shows them")]
     UnknownMember,

@@ -5,17 +5,20 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
 
-use quinn::{EndpointConfig, TokioRuntime, VarInt, udp::UdpSocketState};
+use quinn::{EndpointConfig, Runtime as _, TokioRuntime, VarInt, udp::UdpSocketState};
 use tokio::time::timeout;
 
 use crate::{
     crypto::{NodeSecret, Pseudonym},
-    net::{Connection, NetError, tls, transport},
+    net::{Connection, NetError, socket::CountingSocket, tls, transport},
 };
 
 /// Handshakes that may wait to be accepted; above, datagrams that would start one are dropped.
@@ -64,6 +67,7 @@ impl Default for NodeOptions {
 pub struct NodeEndpoint {
     quic: quinn::Endpoint,
     handshake_timeout: Duration,
+    foreign: Arc<AtomicU64>,
 }
 
 impl NodeEndpoint {
@@ -87,15 +91,17 @@ impl NodeEndpoint {
             .max_incoming(WAITING_HANDSHAKES)
             .incoming_buffer_size(WAITING_BYTES)
             .incoming_buffer_size_total(WAITING_BYTES_TOTAL);
+        let foreign = Arc::new(AtomicU64::new(0));
         let quic = UdpSocket::bind(addr)
             .and_then(enlarge_buffers)
             .and_then(|socket| {
                 // One sendmsg a datagram: sendmmsg by fifties saves 0.14 ms of a 10 ms fan-out to
                 // 1,000 connections, which is not worth unsafe code.
-                quinn::Endpoint::new(
+                let socket = TokioRuntime.wrap_udp_socket(socket)?;
+                quinn::Endpoint::new_with_abstract_socket(
                     EndpointConfig::default(),
                     Some(config),
-                    socket,
+                    Arc::new(CountingSocket::new(socket, Arc::clone(&foreign))),
                     Arc::new(TokioRuntime),
                 )
             })
@@ -103,7 +109,13 @@ impl NodeEndpoint {
         Ok(Self {
             quic,
             handshake_timeout: options.handshake_timeout,
+            foreign,
         })
+    }
+
+    /// Datagrams received so far that cannot have been QUIC; they are dropped.
+    pub fn foreign_datagrams(&self) -> u64 {
+        self.foreign.load(Ordering::Relaxed)
     }
 
     /// The bound address, with the port the system chose if 0 was asked for.

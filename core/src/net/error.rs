@@ -72,7 +72,7 @@ pub enum NetError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The socket could not be opened.
-    #[error("the UDP address {addr} could not be bound; choose another port or free this one")]
+    #[error("the UDP address {addr} could not be bound ({source}); choose another address or port")]
     Bind {
         /// The address that was asked for.
         addr: SocketAddr,

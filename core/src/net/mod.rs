@@ -12,6 +12,7 @@ mod connection;
 mod dialer;
 mod endpoint;
 mod error;
+mod socket;
 mod stream;
 mod tls;
 mod transport;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{Aead, AeadKey, Entropy as _, OsEntropy, password, password::PasswordParams};
 
-use super::{DataKey, StorageKey, Store, StoreError, proto};
+use super::{DataKey, StorageKey, Store, StoreError, new_file, proto};
 
 impl Store {
     /// Writes the whole profile into a new file at `to`, which opens with `passphrase`.
@@ -93,8 +93,7 @@ impl Store {
         let body = chunk_key(&self.data_key, &head);
 
         let mut input = BufReader::new(File::open(copy)?);
-        let file = File::options().write(true).create_new(true).open(to)?;
-        let mut output = BufWriter::new(file);
+        let mut output = BufWriter::new(new_file(to)?);
         output.write_all(MAGIC)?;
         output.write_all(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes())?;
         output.write_all(&head)?;
@@ -156,7 +155,7 @@ fn read_backup(from: &Path, to: &Path, passphrase: &str) -> Result<DataKey, Stor
     let data_key = DataKey::try_from(data_key.as_slice()).map_err(|_| StoreError::BadBackup)?;
     let body = chunk_key(&data_key, &encoded);
 
-    let mut output = File::options().write(true).create_new(true).open(to)?;
+    let mut output = new_file(to)?;
     for number in 0_u64.. {
         let chunk = read_chunk(&mut input, CHUNK + TAG)?;
         if let Ok(plain) = body.open(&nonce(number), &[0], &chunk) {

@@ -56,8 +56,7 @@ impl Store {
     /// [`StoreError::Exists`] if there is one already; nothing is changed then.
     pub fn create(path: &Path, key: &StorageKey) -> Result<Self, StoreError> {
         // Only one of two processes makes the file, and only that one may take it away again.
-        let made = File::options().write(true).create_new(true).open(path);
-        made.map_err(|error| match error.kind() {
+        new_file(path).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => StoreError::Exists,
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
             ErrorKind::StorageFull => StoreError::DiskFull,
@@ -306,6 +305,18 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// A new file that only its owner may read.
+fn new_file(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
 }
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use ailurus::{
@@ -106,8 +107,20 @@ impl Drop for Server {
 
 async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
     let slots = Arc::new(Slots::new(shared.service.limits()));
-    while let Some(incoming) = endpoint.accept().await {
+    let mut tick = tokio::time::interval(FOREIGN_INTERVAL);
+    loop {
         let metrics = shared.service.metrics();
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            _ = tick.tick() => {
+                let foreign = i64::try_from(endpoint.foreign_datagrams()).unwrap_or(i64::MAX);
+                metrics.foreign_datagrams.set(foreign);
+                continue;
+            }
+        };
+        let Some(incoming) = incoming else {
+            return;
+        };
         // A forged source address must not use up somebody else's share.
         if slots.is_busy() && !incoming.is_validated() {
             incoming.retry();
@@ -187,3 +200,6 @@ const MALFORMED: u32 = 3;
 const CODE_MALFORMED: u32 = 1;
 /// Reads of the store at once: they are short, and there are few disks.
 const READERS: usize = 4;
+
+/// How often the count of foreign datagrams is taken over into the metrics.
+const FOREIGN_INTERVAL: Duration = Duration::from_secs(1);

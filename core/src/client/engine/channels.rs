@@ -207,7 +207,7 @@ fn widen(
         || link.access.kind() != AccessKind::Full
         || access.access.kind() == AccessKind::Full
     {
-        return Err(Error::ChannelExists(tx.channel(row)?.name));
+        return Err(Error::AlreadyIn(tx.channel(row)?.name));
     }
     access.access = link.access.duplicate();
     if let Some(admin) = &link.admin {

@@ -112,7 +112,7 @@ impl Engine {
                 match refusal.map(Refusal::reason) {
                     // A wrong clock shows in `Hello`, which says by how much; then leases are asked for again.
                     Some(Reason::TooEarly | Reason::LeaseEnd) => {
-                        tracing::warn!(node = %node, %epoch, "lease refused: clocks differ");
+                        tracing::debug!(node = %node, %epoch, "lease refused: clocks differ");
                     }
                     Some(why) => refused.push(reason(why)),
                     None => tx.put_lease(stored.row, *access, *epoch, *end)?,

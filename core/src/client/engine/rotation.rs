@@ -41,6 +41,9 @@ impl Engine {
                 return Err(Error::Moved);
             }
             let authors = tx.authors(row)?;
+            if without.contains(&stored.author.public()) {
+                return Err(Error::Yourself);
+            }
             let known = |key: &PublicKey| {
                 authors
                     .iter()

@@ -1,0 +1,90 @@
+//! The node under test: the daemon itself, in its own process.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use ailurus::channel::NodeLink;
+use tempfile::TempDir;
+
+use super::{Failure, beside, clock::BenchClock, folder, process::Process};
+
+/// A running `ailurus-node`; it is killed when this is dropped.
+pub struct NodeProcess {
+    process: Process,
+    link: NodeLink,
+    _folder: TempDir,
+}
+
+impl NodeProcess {
+    /// Starts a daemon on a fresh data directory, with limits that no measurement meets.
+    pub async fn start(clock: BenchClock) -> Result<Self, Failure> {
+        let folder = folder()?;
+        let config = folder.path().join("node.toml");
+        std::fs::write(&config, LIMITS)?;
+        let mut process = Process::start(
+            Command::new(daemon()?)
+                .arg("--data")
+                .arg(folder.path().join("data"))
+                .args(["--listen", "127.0.0.1:0"])
+                .arg("--config")
+                .arg(&config)
+                .arg(format!("--clock-offset={}s", clock.offset_s()))
+                .env("AILURUS_LOG", "error"),
+        )?;
+        let link = process.line(START).await?.trim().parse()?;
+        Ok(Self {
+            process,
+            link,
+            _folder: folder,
+        })
+    }
+
+    /// Where it listens.
+    pub fn link(&self) -> &NodeLink {
+        &self.link
+    }
+
+    /// Its resident size in KiB.
+    pub fn resident_kib(&self) -> Result<f64, Failure> {
+        let id = self.process.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))
+            .map_err(|error| format!("{error}: resident sizes are read from /proc, on Linux"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("/proc has no VmRSS for the node")?;
+        let kib = line
+            .split_whitespace()
+            .next()
+            .ok_or("VmRSS has no number")?;
+        Ok(kib.parse()?)
+    }
+}
+
+const START: Duration = Duration::from_secs(10);
+
+const LIMITS: &str = "[limits]
+connections = 20000
+connections_per_ip = 20000
+items_per_second = 1000000000
+items_burst = 1000000000
+bytes_per_second = 4000000000
+bytes_burst = 4000000000
+envelopes_per_address = 10000000
+bytes_per_address = 10000000000
+";
+
+fn daemon() -> Result<PathBuf, Failure> {
+    let path = beside()?.join("ailurus-node");
+    if !path.exists() {
+        let profile = if cfg!(debug_assertions) {
+            ""
+        } else {
+            "--release "
+        };
+        return Err(format!(
+            "there is no node to measure; run `cargo build {profile}-p ailurus-node`"
+        )
+        .into());
+    }
+    Ok(path)
+}

@@ -1,0 +1,34 @@
+//! What is measured. Each module has a suite of rows that are measured together, and the roles of its client processes.
+
+mod catch_up;
+mod empty_poll;
+mod fan_out;
+mod idle;
+mod publish;
+
+use crate::harness::{Failure, row::Suite};
+
+/// All suites, in the order in which they are measured.
+pub const SUITES: &[Suite] = &[
+    catch_up::SUITE,
+    empty_poll::SUITE,
+    publish::SUITE,
+    fan_out::SUITE,
+    idle::SUITE,
+];
+
+/// Plays a role in another process.
+pub fn play(role: &[String]) -> Result<(), Failure> {
+    let Some((name, arguments)) = role.split_first() else {
+        return Err("a role has a name".into());
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let played = match name.as_str() {
+        publish::ROLE => runtime.block_on(publish::play(arguments)),
+        fan_out::ROLE => runtime.block_on(fan_out::play(arguments)),
+        idle::ROLE => runtime.block_on(idle::play(arguments)),
+        _ => Err(format!("there is no role {name}").into()),
+    };
+    runtime.shutdown_background();
+    played
+}
