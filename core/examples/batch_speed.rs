@@ -28,7 +28,7 @@ fn main() {
     let mut one_bad = items(128, 20);
     one_bad[77].message = [0; 32];
     measure("batches of 128, 20 keys, one false", 128, || {
-        assert!(!verify_each(&one_bad)[77])
+        assert!(!verify_each(&one_bad)[77]);
     });
     let all_bad: Vec<_> = items(128, 20)
         .into_iter()
@@ -38,7 +38,7 @@ fn main() {
         })
         .collect();
     measure("batches of 128, 20 keys, all false", 128, || {
-        assert!(!verify_each(&all_bad).contains(&true))
+        assert!(!verify_each(&all_bad).contains(&true));
     });
 }
 

@@ -6,13 +6,28 @@
 //!
 //! What a node keeps is in one SQLite file ([`Store`]). An acknowledgement means that the envelope is on disk.
 
+// Bytes from outside meet this code, so it may not panic; and only what owns tasks may read the clock.
+#![deny(unsafe_code)]
+#![warn(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::redundant_clone,
+    clippy::unwrap_used,
+    unnameable_types,
+    unreachable_pub
+)]
+
 mod clock;
 mod config;
 mod error;
 mod http;
 mod identity;
 mod metrics;
+#[expect(clippy::disallowed_methods, reason = "starts the node's tasks")]
 mod node;
+#[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
 mod store;
@@ -20,7 +35,7 @@ mod store;
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse_offset};
 pub use error::NodeError;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
 pub use service::{Service, Session};
 pub use store::{Expired, Store, StoreError};

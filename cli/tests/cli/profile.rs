@@ -77,7 +77,7 @@ fn a_refused_init_leaves_nothing_behind() {
                 .contains("name")
         );
     }
-    let mut mistyped = world.node_link.clone();
+    let mut mistyped = world.node_link;
     mistyped.pop();
     nobody.refused(&["init", "--name", "Bob", "--node", &mistyped]);
     nobody.refused(&[

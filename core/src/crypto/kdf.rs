@@ -66,7 +66,7 @@ pub fn derive<const N: usize>(secret: &[u8], label: &str, context: &[u8]) -> Zer
         assert!(
             N <= MAX_HKDF_OUTPUT,
             "HKDF-SHA256 gives at most 8,160 bytes"
-        )
+        );
     };
     debug_assert!(!label.contains('\0'), "a label contains no zero byte");
     let mut output = Zeroizing::new([0; N]);

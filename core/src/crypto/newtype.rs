@@ -40,8 +40,8 @@ macro_rules! id_newtype {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name([u8; $len]);
 
-        // A type made by a macro need not use every item of the set.
-        #[allow(dead_code)]
+        // A type made by a macro need not use every item of the set, nor show it.
+        #[allow(dead_code, unreachable_pub)]
         impl $name {
             /// Length in bytes.
             pub const LEN: usize = $len;
@@ -93,8 +93,11 @@ macro_rules! id_newtype {
 
         impl ::core::fmt::Debug for $name {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                let shown = self.0.len().min(4);
-                ::core::write!(f, "{}({})", ::core::stringify!($name), ::hex::encode(&self.0[..shown]))
+                f.write_str(::core::concat!(::core::stringify!($name), "("))?;
+                for byte in self.0.iter().take(4) {
+                    ::core::write!(f, "{byte:02x}")?;
+                }
+                f.write_str(")")
             }
         }
     };
@@ -109,8 +112,8 @@ macro_rules! secret_newtype {
         $(#[$meta])*
         $vis struct $name(::zeroize::Zeroizing<[u8; $len]>);
 
-        // A type made by a macro need not use every item of the set.
-        #[allow(dead_code)]
+        // A type made by a macro need not use every item of the set, nor show it.
+        #[allow(dead_code, unreachable_pub)]
         impl $name {
             /// Length in bytes.
             pub const LEN: usize = $len;

@@ -124,8 +124,8 @@ impl ClientEndpoint {
     /// # Errors
     /// [`NetError::Bind`] if no socket can be opened; the old one stays in use.
     pub fn rebind(&self) -> Result<(), NetError> {
-        let addr = self.quic.local_addr().map_or(
-            SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        let addr = self.quic.local_addr().map_or_else(
+            |_| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
             |addr| match addr {
                 SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
                 SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),

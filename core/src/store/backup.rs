@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{Aead, AeadKey, Entropy as _, OsEntropy, password, password::PasswordParams};
 
-use super::{DataKey, StorageKey, Store, StoreError, new_file, proto};
+use super::{DataKey, StorageKey, Store, StoreError, make_whole, new_file, proto};
 
 impl Store {
     /// Writes the whole profile into a new file at `to`, which opens with `passphrase`.
@@ -47,13 +47,9 @@ impl Store {
         path: &Path,
         key: &StorageKey,
     ) -> Result<Self, StoreError> {
-        if path.exists() {
-            return Err(StoreError::Exists);
-        }
-        let partial = path.with_extension("import");
-        remove_if_there(&partial)?;
-        let restored = read_backup(from, &partial, passphrase).and_then(|data_key| {
-            let connection = super::connect(&partial)?;
+        make_whole(path, |partial| {
+            let data_key = read_backup(from, partial, passphrase)?;
+            let connection = super::connect(partial)?;
             let changed = connection.execute(
                 "UPDATE meta SET value = ?1 WHERE key = 'data_key'",
                 [data_key.wrap(key)],
@@ -62,14 +58,8 @@ impl Store {
                 return Err(StoreError::BadBackup);
             }
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            drop(connection);
-            fs::rename(&partial, path)?;
             Ok(())
-        });
-        if let Err(error) = restored {
-            remove_if_there(&partial)?;
-            return Err(error);
-        }
+        })?;
         Self::open(path, key)
     }
 

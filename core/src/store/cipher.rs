@@ -13,7 +13,7 @@ secret_newtype! {
 
 secret_newtype! {
     /// Encrypts the columns; the same for the life of a profile, also through backups and new storage keys.
-    pub struct DataKey[32];
+    pub(super) struct DataKey[32];
 }
 
 impl DataKey {

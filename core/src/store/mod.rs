@@ -36,7 +36,8 @@ use cipher::{ColumnCipher, DataKey};
 mod proto {
     #![allow(
         missing_docs,
-        reason = "documented in the .proto file, the source of truth"
+        unreachable_pub,
+        reason = "generated, and documented in the .proto file, the source of truth"
     )]
     include!(concat!(env!("OUT_DIR"), "/ailurus.store.v1.rs"));
 }
@@ -165,6 +166,50 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Makes a new database aside and puts it in its place when it is whole, so that neither a full disk nor a crash
+/// leaves half of one there. Of two processes that try at once one is told that the profile is [`StoreError::Busy`].
+pub(crate) fn make_whole<E: From<StoreError>>(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let io = |error: std::io::Error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+        ErrorKind::StorageFull => StoreError::DiskFull,
+        _ => StoreError::Io(error),
+    };
+    if path.exists() {
+        return Err(StoreError::Exists.into());
+    }
+    let guard = path.with_extension("lock");
+    let lock = File::create(&guard).map_err(io)?;
+    lock.try_lock().map_err(|_| StoreError::Busy)?;
+    if path.exists() {
+        return Err(StoreError::Exists.into());
+    }
+    let partial = path.with_extension("new");
+    remove(&partial)?;
+    let made = make(&partial)
+        .and_then(|()| std::fs::rename(&partial, path).map_err(|error| io(error).into()));
+    if made.is_err() {
+        remove(&partial)?;
+    }
+    // The lock goes with the file handle; the file itself is only in the way.
+    let _ = std::fs::remove_file(&guard);
+    made
+}
+
+/// Removes a database that is not open, with its log, if it is there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        if Path::new(&file).exists() {
+            std::fs::remove_file(&file)?;
+        }
+    }
+    Ok(())
 }
 
 /// A transaction; each room of the database adds its methods.

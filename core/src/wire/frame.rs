@@ -41,7 +41,8 @@ pub struct FrameHeader {
 
 impl AsRef<[u8]> for FrameHeader {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[MAX_HEADER - usize::from(self.used)..]
+        let unused = MAX_HEADER.saturating_sub(usize::from(self.used));
+        self.bytes.get(unused..).unwrap_or_default()
     }
 }
 

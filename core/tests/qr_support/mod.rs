@@ -5,7 +5,7 @@ use ailurus::channel::qr::QrCode;
 
 /// How light falls on the code.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Light {
+pub(crate) enum Light {
     Even,
     /// Falls off to this share from the left to the right.
     Gradient(f32),
@@ -17,7 +17,7 @@ pub enum Light {
 
 /// Conditions under which a code is photographed.
 #[derive(Debug, Clone, Copy)]
-pub struct Photo {
+pub(crate) struct Photo {
     /// Pixels a module.
     pub scale: f32,
     pub degrees: f32,
@@ -47,14 +47,14 @@ impl Default for Photo {
 }
 
 /// Greyscale pixels row by row.
-pub struct Frame {
+pub(crate) struct Frame {
     pub width: usize,
     pub height: usize,
     pub luma: Vec<u8>,
 }
 
 /// Takes the photo; the same `seed` gives the same noise.
-pub fn photograph(code: &QrCode, photo: Photo, seed: u64) -> Frame {
+pub(crate) fn photograph(code: &QrCode, photo: Photo, seed: u64) -> Frame {
     let modules = code.width() as f32 + 8.0;
     let (sin, cos) = photo.degrees.to_radians().sin_cos();
     let stretch = 1.0 + photo.tilt.0.abs().max(photo.tilt.1.abs());
@@ -116,7 +116,7 @@ pub fn photograph(code: &QrCode, photo: Photo, seed: u64) -> Frame {
 }
 
 /// Writes the frame as an 8-bit PNG.
-pub fn png(frame: &Frame) -> Vec<u8> {
+pub(crate) fn png(frame: &Frame) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, frame.width as u32, frame.height as u32);
     encoder.set_color(png::ColorType::Grayscale);
@@ -130,7 +130,7 @@ pub fn png(frame: &Frame) -> Vec<u8> {
 }
 
 /// Base58 text of `len` characters.
-pub fn base58(len: usize, seed: u64) -> String {
+pub(crate) fn base58(len: usize, seed: u64) -> String {
     const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     let mut random = seed.max(1);
     (0..len)

@@ -5,61 +5,61 @@ use std::borrow::Cow;
 /// A position or a direction in pixels; the centre of the first pixel is (0.5, 0.5).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Point {
-    pub x: f32,
-    pub y: f32,
+    pub(super) x: f32,
+    pub(super) y: f32,
 }
 
 impl Point {
-    pub fn plus(self, direction: Point, times: f32) -> Point {
-        Point {
+    pub(super) fn plus(self, direction: Self, times: f32) -> Self {
+        Self {
             x: self.x + direction.x * times,
             y: self.y + direction.y * times,
         }
     }
 
-    pub fn minus(self, other: Point) -> Point {
+    pub(super) fn minus(self, other: Self) -> Self {
         self.plus(other, -1.0)
     }
 
-    pub fn length(self) -> f32 {
+    pub(super) fn length(self) -> f32 {
         self.x.hypot(self.y)
     }
 
     /// The direction of length 1, or `None` for one that is (nearly) zero.
-    pub fn unit(self) -> Option<Point> {
+    pub(super) fn unit(self) -> Option<Self> {
         let length = self.length();
-        (length > 1e-3).then(|| Point {
+        (length > 1e-3).then(|| Self {
             x: self.x / length,
             y: self.y / length,
         })
     }
 
-    pub fn dot(self, other: Point) -> f32 {
+    pub(super) fn dot(self, other: Self) -> f32 {
         self.x * other.x + self.y * other.y
     }
 
-    pub fn cross(self, other: Point) -> f32 {
+    pub(super) fn cross(self, other: Self) -> f32 {
         self.x * other.y - self.y * other.x
     }
 }
 
 /// A greyscale image, row by row.
 pub(super) struct Gray<'a> {
-    pub width: usize,
-    pub height: usize,
-    pub pixels: Cow<'a, [u8]>,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) pixels: Cow<'a, [u8]>,
 }
 
 impl Gray<'_> {
     /// Brightness between the pixels around `at`; beyond the edge that of the edge.
-    pub fn sample(&self, at: Point) -> f32 {
+    pub(super) fn sample(&self, at: Point) -> f32 {
         bilinear(self.width, self.height, at, |index| {
             self.pixels.get(index).map_or(255.0, |&v| f32::from(v))
         })
     }
 
     /// The image at half its size, each pixel the mean of four, which also averages noise away.
-    pub fn halved(&self) -> Gray<'static> {
+    pub(super) fn halved(&self) -> Gray<'static> {
         let (width, height) = (self.width / 2, self.height / 2);
         let mut pixels = Vec::with_capacity(width * height);
         for pair in self.pixels.chunks_exact(self.width * 2) {
@@ -77,7 +77,7 @@ impl Gray<'_> {
     }
 
     /// The negative, for codes printed light on dark.
-    pub fn inverted(&self) -> Gray<'static> {
+    pub(super) fn inverted(&self) -> Gray<'static> {
         let pixels = self.pixels.iter().map(|v| 255 - v).collect();
         Gray {
             width: self.width,
@@ -87,7 +87,7 @@ impl Gray<'_> {
     }
 
     /// The image with blur lessened: what sets a pixel off against the square of `radius` around it counts fivefold.
-    pub fn sharpened(&self, radius: usize) -> Gray<'static> {
+    pub(super) fn sharpened(&self, radius: usize) -> Gray<'static> {
         let contrast = self.contrast(radius).values;
         let pixels = self.pixels.iter().zip(contrast).map(|(&v, contrast)| {
             let sharp = i16::from(v) + 4 * (contrast - DARKER_BY);
@@ -101,7 +101,7 @@ impl Gray<'_> {
     }
 
     /// Compares each pixel with the mean of the square of `radius` around it.
-    pub fn contrast(&self, radius: usize) -> Contrast {
+    pub(super) fn contrast(&self, radius: usize) -> Contrast {
         // The sums of a larger square would not fit 32 bits.
         let radius = radius.clamp(1, 1000);
         let mut columns = vec![0u32; self.width];
@@ -140,20 +140,20 @@ impl Gray<'_> {
 
 /// How much brighter each pixel is than its surroundings; below zero it counts as dark.
 pub(super) struct Contrast {
-    pub width: usize,
-    pub height: usize,
-    pub values: Vec<i16>,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) values: Vec<i16>,
 }
 
 impl Contrast {
     /// Contrast between the pixels around `at`; beyond the edge that of the edge.
-    pub fn sample(&self, at: Point) -> f32 {
+    pub(super) fn sample(&self, at: Point) -> f32 {
         bilinear(self.width, self.height, at, |index| {
             self.values.get(index).map_or(0.0, |&v| f32::from(v))
         })
     }
 
-    pub fn contains(&self, at: Point) -> bool {
+    pub(super) fn contains(&self, at: Point) -> bool {
         at.x >= 0.0 && at.y >= 0.0 && at.x <= self.width as f32 && at.y <= self.height as f32
     }
 }

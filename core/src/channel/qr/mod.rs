@@ -16,6 +16,10 @@ mod draw;
 mod finder;
 mod grid;
 mod image;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "rows and columns count to eight in a matrix of eight"
+)]
 mod perspective;
 mod read;
 mod timing;

@@ -6,10 +6,10 @@ use super::image::Point;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tie {
     /// Column and row in modules; the centre of the first module is (0.5, 0.5).
-    pub module: (f32, f32),
-    pub pixel: Point,
+    pub(super) module: (f32, f32),
+    pub(super) pixel: Point,
     /// How much it counts against the others.
-    pub weight: f64,
+    pub(super) weight: f64,
 }
 
 /// A projective map, `x = (a u + b v + c) / (g u + h v + 1)` and alike for `y`.
@@ -18,7 +18,7 @@ pub(super) struct Perspective([f64; 8]);
 
 impl Perspective {
     /// The map that fits `ties` best (least squares); `None` if they do not determine one.
-    pub fn fit(ties: &[Tie]) -> Option<Self> {
+    pub(super) fn fit(ties: &[Tie]) -> Option<Self> {
         let mut rows = [[0f64; 9]; 8];
         for tie in ties {
             let (u, v) = (f64::from(tie.module.0), f64::from(tie.module.1));
@@ -38,7 +38,7 @@ impl Perspective {
     }
 
     /// Where the position (`u`, `v`) in modules lies in the image.
-    pub fn map(&self, u: f32, v: f32) -> Point {
+    pub(super) fn map(&self, u: f32, v: f32) -> Point {
         let [a, b, c, d, e, f, g, h] = self.0;
         let (u, v) = (f64::from(u), f64::from(v));
         let depth = g * u + h * v + 1.0;

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use crate::channel::{Address, AddressKeys, ChannelId, Epoch, MessageId, NodeLink};
 use crate::crypto::{Entropy, NodeKey, OsEntropy, PseudonymSecret};
-use crate::store::{MessageState, StorageKey, Store, StoredAccess, StoredNode, Tx};
+use crate::store::{self, MessageState, StorageKey, Store, StoredAccess, StoredNode, Tx};
 use crate::wire::{
     limits::{LIFETIME, MAX_NAME},
     time::UnixMillis,
@@ -66,6 +66,16 @@ impl Engine {
         nodes: &[NodeLink],
     ) -> Result<Self, Error> {
         check_name(name)?;
+        store::make_whole(path, |partial| Self::create_at(partial, key, name, nodes))?;
+        Self::open(path, key)
+    }
+
+    fn create_at(
+        path: &Path,
+        key: &StorageKey,
+        name: &str,
+        nodes: &[NodeLink],
+    ) -> Result<(), Error> {
         let mut engine = Self::with(Store::create(path, key)?);
         let pseudonyms: Vec<_> = nodes
             .iter()
@@ -78,7 +88,7 @@ impl Engine {
             }
             Ok::<_, Error>(())
         })?;
-        Ok(engine)
+        Ok(engine.store.scrub()?)
     }
 
     /// Opens a profile.

@@ -59,7 +59,7 @@ impl Engine {
                 .then(|| SigningKey::random(entropy));
             let new_admin = fresh
                 .as_ref()
-                .map_or(*old.access.admin(), SigningKey::public);
+                .map_or_else(|| *old.access.admin(), SigningKey::public);
             let first = Epoch::of(now).previous();
             let new = NewChannel::create_for(new_admin, first, entropy);
             let link = |access, read| Link {

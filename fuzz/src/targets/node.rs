@@ -1,0 +1,273 @@
+//! What arrives over QUIC at a node and at a client.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tempfile::TempDir;
+
+use ailurus::channel::{Address, Epoch};
+use ailurus::client::engine::Engine;
+use ailurus::crypto::SeededEntropy;
+use ailurus::store::StorageKey;
+use ailurus::wire::{
+    frame::{self, FrameDecoder},
+    limits::MAX_FRAME,
+    node::{
+        Batch, CaughtUp, Hello, Position, Published, Refusal, Release, Request, Response, Sync,
+        request, response,
+    },
+};
+use ailurus_node::{Limits, Service, Session, Store};
+
+use super::{ADDRESS, NOW, Target, example_node};
+
+/// Any bytes as frames, in chunks whose length the first byte chooses.
+pub(super) fn frame() -> Target {
+    Target {
+        body: Box::new(|data| {
+            let Some((step, stream)) = data.split_first() else {
+                return;
+            };
+            let mut decoder = FrameDecoder::new();
+            let mut taken = 0;
+            for chunk in stream.chunks(usize::from(*step).max(1)) {
+                decoder.push(Bytes::copy_from_slice(chunk));
+                loop {
+                    match decoder.next(MAX_FRAME) {
+                        Ok(Some(body)) => {
+                            let whole = frame::encode(&body);
+                            assert_eq!(stream.get(taken..taken + whole.len()), Some(&whole[..]));
+                            taken += whole.len();
+                        }
+                        Ok(None) => break,
+                        Err(_) => return,
+                    }
+                }
+                assert!(decoder.buffered() <= MAX_FRAME + frame::MAX_HEADER);
+            }
+            assert!(taken <= stream.len());
+        }),
+        seeds: [0, 1, 63, 64, 300]
+            .map(|length| [&[7][..], &frame::encode(&vec![1; length])].concat())
+            .into(),
+    }
+}
+
+/// Any request to a node by a client that is registered.
+pub(super) fn request() -> Target {
+    let (node, mut client) = TestNode::new();
+    let seeds = example_requests(&mut client)
+        .iter()
+        .map(|request| request.encode_to_vec())
+        .collect();
+    Target {
+        body: Box::new(move |data| {
+            let Ok(request) = Request::decode(data) else {
+                return;
+            };
+            for response in node.ask(request) {
+                assert!(response.encoded_len() <= MAX_FRAME);
+            }
+        }),
+        seeds,
+    }
+}
+
+/// Any bytes as the cursor of a sync.
+pub(super) fn cursor() -> Target {
+    let (node, _) = TestNode::new();
+    let own = node.ask(sync(Bytes::new()));
+    let seeds = own
+        .into_iter()
+        .filter_map(|response| match response.kind? {
+            response::Kind::Position(position) => Some(position.cursor.to_vec()),
+            _ => None,
+        })
+        .collect();
+    Target {
+        body: Box::new(move |data| {
+            let responses = node.ask(sync(Bytes::copy_from_slice(data)));
+            let ended = responses.last().and_then(|last| last.kind.as_ref());
+            assert!(matches!(ended, Some(response::Kind::CaughtUp(_))));
+        }),
+        seeds,
+    }
+}
+
+/// Any response to a client, which takes batches in and believes nothing else.
+pub(super) fn response() -> Target {
+    let Client {
+        engine,
+        address,
+        _folder: folder,
+    } = client();
+    let engine = std::cell::RefCell::new(engine);
+    let hello = Hello {
+        time_ms: NOW.as_millis(),
+        generation: Bytes::from_static(&[1; 16]),
+        from_start: true,
+        leases: 2,
+    };
+    let refusals = vec![Refusal {
+        index: 1,
+        reason: 2,
+    }];
+    let seeds = [
+        response::Kind::Hello(hello),
+        response::Kind::Batch(Batch {
+            address: Bytes::copy_from_slice(address.as_bytes()),
+            base_time_ms: NOW.as_millis(),
+            items: vec![ailurus::wire::node::Item {
+                time_delta_ms: -1,
+                sealed: Bytes::from_static(&[1; 300]),
+                ..Default::default()
+            }],
+        }),
+        response::Kind::Position(Position {
+            cursor: Bytes::from_static(&[1; 76]),
+        }),
+        response::Kind::Published(Published { refusals }),
+        response::Kind::CaughtUp(CaughtUp {}),
+    ]
+    .map(|kind| Response { kind: Some(kind) }.encode_to_vec());
+    let body = move |data: &[u8]| {
+        let _keep = &folder;
+        let node = *example_node().key();
+        let mut engine = engine.borrow_mut();
+        match Response::decode(data).ok().and_then(|answer| answer.kind) {
+            Some(response::Kind::Batch(mut batch)) => {
+                let items = batch.items.len() as u64;
+                if batch.address.len() == Address::LEN {
+                    // Past the check of the address, which nobody can guess.
+                    batch.address = Bytes::copy_from_slice(address.as_bytes());
+                }
+                let taken = engine.ingest(&node, &[batch], None, NOW);
+                assert_eq!(taken.expect("refused, not failed").dropped, items);
+            }
+            Some(response::Kind::Hello(hello)) => {
+                let _ = engine.hello(&node, &hello, NOW);
+            }
+            Some(response::Kind::Position(position)) => {
+                let taken = engine.ingest(&node, &[], Some(&position.cursor), NOW);
+                taken.expect("a cursor is opaque");
+            }
+            _ => {}
+        }
+    };
+    Target {
+        body: Box::new(body),
+        seeds: seeds.into(),
+    }
+}
+
+/// A node's service with a client that holds leases. It keeps what it accepts until it is dropped.
+struct TestNode {
+    service: Service,
+    session: Session,
+    _folder: TempDir,
+}
+
+impl TestNode {
+    fn new() -> (Self, Client) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("node.db")).expect("a store");
+        let limits = Limits {
+            items_per_second: u32::MAX,
+            items_burst: u32::MAX,
+            bytes_per_second: u32::MAX,
+            bytes_burst: u32::MAX,
+            ..Limits::default()
+        };
+        let key = *example_node().key();
+        let mut client = client();
+        let nodes = client.engine.nodes().expect("its node");
+        let node = Self {
+            service: Service::new(store.into(), limits, key),
+            session: Session {
+                pseudonym: nodes[0].pseudonym.public(),
+                early: false,
+                exporter: Some(EXPORTER),
+            },
+            _folder: folder,
+        };
+        for request in example_requests(&mut client) {
+            node.ask(request);
+        }
+        (node, client)
+    }
+
+    fn ask(&self, request: Request) -> Vec<Response> {
+        self.service.handle(&self.session, NOW, request)
+    }
+}
+
+/// A client with one channel, and the channel's address now.
+struct Client {
+    engine: Engine,
+    address: Address,
+    _folder: TempDir,
+}
+
+fn client() -> Client {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = StorageKey::from_bytes([1; 32]);
+    let path = folder.path().join("profile.db");
+    let mut engine = Engine::create(&path, &key, "Alice", &[example_node()]).expect("a profile");
+    engine.set_entropy(Box::new(SeededEntropy::from_u64(6)));
+    let channel = engine.create_channel("family", NOW).expect("a channel");
+    engine.send(&channel, "hello", NOW).expect("queued");
+    let link = engine
+        .link(&channel, ailurus::channel::AccessKind::Full, true, NOW)
+        .expect("a link");
+    let link: ailurus::channel::Link = link.parse().expect("it parses");
+    let keys = link.access.address_keys(Epoch::of(NOW)).expect("keys");
+    Client {
+        engine,
+        address: keys.address,
+        _folder: folder,
+    }
+}
+
+/// What a client says at first: leases, a message, and everything else once.
+fn example_requests(client: &mut Client) -> Vec<Request> {
+    let key = *example_node().key();
+    let leases = client.engine.register(&key, &EXPORTER, NOW);
+    let messages = client.engine.publish(&key, NOW);
+    let mut requests: Vec<Request> = leases
+        .expect("leases are due")
+        .into_iter()
+        .map(|registration| registration.request)
+        .collect();
+    requests.extend(
+        messages
+            .expect("a message waits")
+            .0
+            .into_iter()
+            .map(|publication| publication.request),
+    );
+    requests.extend(
+        [
+            request::Kind::Release(Release {
+                addresses: vec![Bytes::copy_from_slice(ADDRESS.as_bytes())],
+            }),
+            request::Kind::Fetch(ailurus::wire::node::Fetch {
+                address: Bytes::copy_from_slice(client.address.as_bytes()),
+                id: Bytes::from_static(&[1; 32]),
+            }),
+        ]
+        .map(|kind| Request { kind: Some(kind) }),
+    );
+    requests.push(sync(Bytes::new()));
+    requests
+}
+
+fn sync(cursor: Bytes) -> Request {
+    Request {
+        kind: Some(request::Kind::Sync(Sync {
+            cursor,
+            follow: false,
+        })),
+    }
+}
+
+/// The exporter of the client's connection.
+const EXPORTER: [u8; 32] = [9; 32];
