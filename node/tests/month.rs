@@ -636,3 +636,72 @@ fn a_redpanda_channel_moves_to_an_admin_of_its_own() {
     alice.poll(&node, start, start);
     assert_eq!(alice.texts(&moved), ["native now"]);
 }
+
+#[test]
+fn the_first_admin_comes_before_those_it_appointed() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let (mut alice, mut bob, mut carol) = (
+        node.phone("Alice", 1),
+        node.phone("Bob", 2),
+        node.phone("Carol", 3),
+    );
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice.poll(&node, start, start);
+    for friend in [&mut bob, &mut carol] {
+        let link = invite(&mut alice, &channel, start);
+        friend.engine.join(&link, None, start).expect("joins");
+        friend.poll(&node, start, start);
+    }
+    alice.poll(&node, start, start);
+    assert!(bob.engine.rotate(&channel, &[], start).is_err(), "not yet");
+    let bobs_key = alice
+        .engine
+        .members(&channel)
+        .expect("members")
+        .into_iter()
+        .find(|member| member.name == "Bob")
+        .expect("known")
+        .author;
+    alice
+        .engine
+        .appoint(&channel, &bobs_key, start)
+        .expect("appoints");
+    alice.poll(&node, start, start);
+    bob.poll(&node, start, start);
+    carol.poll(&node, start, start);
+
+    // Both rotate before either hears of the other.
+    let (bobs, _) = bob.engine.rotate(&channel, &[], start).expect("appointed");
+    let (alices, _) = alice.engine.rotate(&channel, &[], start).expect("rotates");
+    assert_ne!(bobs, alices);
+    bob.poll(&node, start, start);
+    // Carol hears Bob's first, and then changes over.
+    let changes = carol.poll(&node, start, start);
+    assert!(
+        notices(&changes)
+            .iter()
+            .any(|notice| matches!(notice, Notice::Rotated { to, .. } if *to == bobs)),
+        "{changes:?}"
+    );
+    alice.poll(&node, start, start);
+    for phone in [&mut carol, &mut bob] {
+        phone.poll(&node, start, start);
+        phone.poll(&node, start, start);
+        assert_eq!(
+            phone.engine.channels().expect("channels")[0].id,
+            alices,
+            "the first admin's holds"
+        );
+    }
+    alice
+        .engine
+        .send(&alices, "together", start)
+        .expect("queued");
+    alice.poll(&node, start, start);
+    carol.poll(&node, start, start);
+    assert_eq!(carol.texts(&alices), ["together"]);
+}

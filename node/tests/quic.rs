@@ -421,3 +421,27 @@ async fn next_push_or_last(stream: &mut Stream, mut got: Synced) -> Synced {
     }
     got
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_datagrams_are_counted_and_disturb_nobody() {
+    let (_dir, node) = start(Limits::default());
+    let phone = Phone::new(node.link()).connect().await;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    for number in 0_u8..200 {
+        // The fixed bit of QUIC is clear in all of them.
+        let datagram = vec![number & 0xbf; 1_200];
+        socket.send_to(&datagram, node.local_addr()).expect("sent");
+    }
+    let mut counted = 0;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        counted = node.metrics().foreign_datagrams.get();
+        if counted >= 200 {
+            break;
+        }
+    }
+    assert!((100..=200).contains(&counted), "{counted}");
+    let mut stream = Stream::open(&phone).await;
+    stream.send(&common::sync(Bytes::new())).await;
+    assert!(stream.next().await.is_some(), "others are served");
+}

@@ -108,7 +108,7 @@ pub enum Notice {
         from: ChannelId,
         /// Its new id.
         to: ChannelId,
-        /// Two admins rotated at once, and the lower hash held.
+        /// Two admins rotated at once, and this one held.
         tie: bool,
     },
     /// A channel moved without us.
@@ -188,7 +188,7 @@ impl fmt::Display for Notice {
                     short(to)
                 )?;
                 if *tie {
-                    f.write_str(" (two admins rotated at once; the lower hash holds)")?;
+                    f.write_str(" (two admins rotated at once; all members follow the same one)")?;
                 }
                 Ok(())
             }

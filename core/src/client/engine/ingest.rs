@@ -303,7 +303,7 @@ impl<'a> Intake<'a> {
             .get(&keys.access.channel)
             .and_then(|state| state.authors.get(author.as_bytes()))
             .and_then(|author| keys.chains.get(&author.row))
-            .is_some_and(|chain| chain.verified_epoch >= epoch)
+            .is_some_and(|chain| chain.verified_epoch == epoch)
     }
 
     fn keep_pending(&mut self, item: Item) -> Result<(), Error> {

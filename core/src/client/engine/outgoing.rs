@@ -23,7 +23,7 @@ use crate::wire::{
 };
 
 use super::{
-    AddressCache, Change, Engine, Error, Notice, adjusted, expiry::expire_outbox, leases::request,
+    AddressCache, Change, Engine, Error, Notice, expiry::expire_outbox, leases::request,
     node_by_key, view::channel_row,
 };
 use crate::client::types::reason;
@@ -56,7 +56,7 @@ impl Engine {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let row = channel_row(tx, channel)?;
-            queue(tx, row, &content, adjusted(tx, now)?, entropy)
+            queue(tx, row, &content, now, entropy)
         })
     }
 

@@ -360,7 +360,8 @@ pub(super) fn repeat_due(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<StoredRotat
         let before = tx
             .authors(old.channel)?
             .iter()
-            .filter(|author| !author.own && !author.removed && rank(&author.key) < own)
+            .filter(|author| !author.own && !author.removed && !author.write_only)
+            .filter(|author| rank(&author.key) < own)
             .count();
         if before < REPEATERS {
             due.push(rotation);
