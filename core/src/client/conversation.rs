@@ -1,28 +1,25 @@
 //! A conversation with one super node over QUIC, step by step as [`Session`] says.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::channel::{Address, Envelope, Kind};
 use crate::crypto::NodeKey;
 use crate::net::{Connection, FrameReceiver, FrameSender, NetError};
 use crate::store::StoredNode;
 use crate::sync::session::{Session, Step};
 use crate::wire::{
     limits::MAX_FRAME,
-    node::{Batch, Fetch, Item, Reason, Request, Response, request, response},
-    time::UnixMillis,
+    node::{Request, Response, response},
 };
 
 use super::engine::Change;
+use super::follow::{Chunk, Follow};
 use super::types::{Notice, reason};
-use super::{Error, Inner, lock};
+use super::{Error, Inner};
 
 /// How a poll of one node went.
 pub(super) struct Outcome {
@@ -286,245 +283,22 @@ impl Conversation {
     }
 }
 
-/// A sync stream: frames are read here, and taken in on a thread of their own, so that the network does not wait.
-pub(super) struct Follow {
-    inner: Arc<Inner>,
-    node: NodeKey,
-    receiver: FrameReceiver,
-    waiting: Vec<Batch>,
-    fetched: HashSet<Bytes>,
-    caught_up: bool,
-    intake: mpsc::Sender<(Vec<Batch>, Option<Bytes>)>,
-    taken: tokio::task::JoinHandle<Result<Vec<Change>, Error>>,
-}
-
-/// What a sync stream says besides messages.
-pub(super) enum Chunk {
-    /// It begins.
-    Hello {
-        held: u32,
-        expected: u32,
-        changes: Vec<Change>,
-    },
-    /// All that the node had has been read.
-    CaughtUp,
-}
-
-impl Follow {
-    /// With `keep` the changes are handed out at the end; a live stream only tells of them as they come.
-    fn new(inner: &Arc<Inner>, node: NodeKey, receiver: FrameReceiver, keep: bool) -> Self {
-        let (intake, mut chunks) = mpsc::channel::<(Vec<Batch>, Option<Bytes>)>(CHUNKS);
-        let taker = Arc::clone(inner);
-        let taken = tokio::task::spawn_blocking(move || {
-            let mut changes = Vec::new();
-            while let Some((mut batches, mut cursor)) = chunks.blocking_recv() {
-                // What has piled up goes into one transaction, up to a limit.
-                while items(&batches) < TRANSACTION {
-                    let Ok((more, later)) = chunks.try_recv() else {
-                        break;
-                    };
-                    batches.extend(more);
-                    cursor = later.or(cursor);
-                }
-                let now = taker.clock.now();
-                let done = lock(&taker.engine).ingest(&node, &batches, cursor.as_deref(), now)?;
-                for change in &done.changes {
-                    taker.tell(change.clone());
-                }
-                if keep {
-                    changes.extend(done.changes);
-                }
-                taker.wake();
-            }
-            Ok(changes)
-        });
-        Self {
-            inner: Arc::clone(inner),
-            node,
-            receiver,
-            waiting: Vec::new(),
-            fetched: HashSet::new(),
-            caught_up: false,
-            intake,
-            taken,
-        }
-    }
-
-    /// Reads until something else than messages comes; `None` when the node ends the stream.
-    pub(super) async fn next(&mut self, connection: &Connection) -> Result<Option<Chunk>, Error> {
-        loop {
-            let frame = match self.receiver.try_buffered(MAX_FRAME)? {
-                Some(frame) => frame,
-                None => {
-                    let next = self.receiver.next(MAX_FRAME);
-                    let next = if self.caught_up {
-                        next.await?
-                    } else {
-                        timeout(ANSWER, next)
-                            .await
-                            .map_err(|_| NetError::Timeout)??
-                    };
-                    match next {
-                        Some(frame) => frame,
-                        None => return Ok(None),
-                    }
-                }
-            };
-            // What a later version of the protocol adds is passed over.
-            let Some(kind) = decode(frame, self.node)? else {
-                continue;
-            };
-            match kind {
-                response::Kind::Hello(hello) => {
-                    let held = hello.leases;
-                    let node = self.node;
-                    let (expected, changes) = self
-                        .inner
-                        .blocking(move |engine, now| engine.hello(&node, &hello, now))
-                        .await?;
-                    return Ok(Some(Chunk::Hello {
-                        held,
-                        expected,
-                        changes,
-                    }));
-                }
-                response::Kind::Batch(mut batch) => {
-                    self.complete(connection, &mut batch).await?;
-                    self.waiting.push(batch);
-                    // A node that never tells a position must not fill the memory.
-                    if items(&self.waiting) >= TRANSACTION {
-                        self.pass_on(None).await?;
-                    }
-                }
-                response::Kind::Position(position) => {
-                    self.pass_on(Some(position.cursor)).await?;
-                }
-                response::Kind::CaughtUp(_) => {
-                    if !self.waiting.is_empty() {
-                        self.pass_on(None).await?;
-                    }
-                    self.caught_up = true;
-                    return Ok(Some(Chunk::CaughtUp));
-                }
-                response::Kind::Refused(refused) => {
-                    return Err(Error::Refused(reason(refused.reason())));
-                }
-                _ => return Err(protocol(self.node)),
-            }
-        }
-    }
-
-    /// Waits until everything read is stored; returns what it brought.
-    pub(super) async fn finish(self) -> Result<Vec<Change>, Error> {
-        drop(self.intake);
-        self.taken.await.map_err(|_| Error::ShutDown)?
-    }
-
-    async fn pass_on(&mut self, cursor: Option<Bytes>) -> Result<(), Error> {
-        let batches = std::mem::take(&mut self.waiting);
-        // The intake ends early only by an error, which `finish` tells.
-        if self.intake.send((batches, cursor)).await.is_err() {
-            return Err(Error::ShutDown);
-        }
-        Ok(())
-    }
-
-    /// Fetches bodies that were too large to ride along; what is no longer there is left out.
-    async fn complete(&mut self, connection: &Connection, batch: &mut Batch) -> Result<(), Error> {
-        if batch.items.iter().all(|item| !item.sealed.is_empty()) {
-            return Ok(());
-        }
-        let mut at = batch.base_time_ms;
-        let mut kept = Vec::with_capacity(batch.items.len());
-        let mut pending_delta = 0_i64;
-        for mut item in std::mem::take(&mut batch.items) {
-            at = at.saturating_add_signed(item.time_delta_ms);
-            if item.sealed.is_empty() {
-                match self.fetch(connection, &batch.address, &item).await? {
-                    Some(sealed) if is_announced(&batch.address, at, &item, &sealed) => {
-                        item.sealed = sealed;
-                    }
-                    _ => {
-                        pending_delta = pending_delta.saturating_add(item.time_delta_ms);
-                        continue;
-                    }
-                }
-            }
-            item.time_delta_ms = item.time_delta_ms.saturating_add(pending_delta);
-            pending_delta = 0;
-            kept.push(item);
-        }
-        batch.items = kept;
-        Ok(())
-    }
-
-    async fn fetch(
-        &mut self,
-        connection: &Connection,
-        address: &Bytes,
-        item: &Item,
-    ) -> Result<Option<Bytes>, Error> {
-        if self.fetched.len() >= MAX_FETCHED {
-            // The next connection goes on from here.
-            return Err(NetError::Timeout.into());
-        }
-        if !self.fetched.insert(item.id.clone()) {
-            return Ok(None);
-        }
-        connection.established().await?;
-        let request = Request {
-            kind: Some(request::Kind::Fetch(Fetch {
-                address: address.clone(),
-                id: item.id.clone(),
-            })),
-        };
-        let (mut sender, mut receiver) = open(connection).await?;
-        sender.send(&request.encode_to_vec()).await?;
-        sender.finish()?;
-        match answer(&mut receiver, self.node).await? {
-            response::Kind::Batch(batch) => {
-                Ok(batch.items.into_iter().next().map(|item| item.sealed))
-            }
-            response::Kind::Refused(refused) if refused.reason() == Reason::NotFound => Ok(None),
-            response::Kind::Refused(refused) => Err(Error::Refused(reason(refused.reason()))),
-            _ => Err(protocol(self.node)),
-        }
-    }
-}
-
 /// How long a node may take to answer.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// How long to wait for the ticket that makes the next poll cheap.
 const TICKET: Duration = Duration::from_millis(500);
-/// Pieces that wait to be taken in.
-const CHUNKS: usize = 8;
-/// Messages in one transaction.
-const TRANSACTION: usize = 2_000;
-/// Large bodies fetched in one stream.
-const MAX_FETCHED: usize = 10_000;
-
-/// Whether a fetched body is the one whose id came with the header.
-fn is_announced(address: &[u8], time_ms: u64, item: &Item, sealed: &Bytes) -> bool {
-    let (Ok(address), Ok(kind)) = (Address::try_from(address), Kind::try_from(item.kind)) else {
-        return false;
-    };
-    let time = UnixMillis::from_millis(time_ms);
-    Envelope::parse(address, time, kind, sealed.clone())
-        .is_ok_and(|envelope| envelope.id().as_bytes()[..] == item.id[..])
-}
-
-fn items(batches: &[Batch]) -> usize {
-    batches.iter().map(|batch| batch.items.len()).sum()
-}
 
 /// Opens a stream; a node that grants none is as good as gone.
-async fn open(connection: &Connection) -> Result<(FrameSender, FrameReceiver), Error> {
+pub(super) async fn open(connection: &Connection) -> Result<(FrameSender, FrameReceiver), Error> {
     Ok(timeout(ANSWER, connection.open())
         .await
         .map_err(|_| NetError::Timeout)??)
 }
 
-async fn answer(receiver: &mut FrameReceiver, node: NodeKey) -> Result<response::Kind, Error> {
+pub(super) async fn answer(
+    receiver: &mut FrameReceiver,
+    node: NodeKey,
+) -> Result<response::Kind, Error> {
     let frame = timeout(ANSWER, receiver.next(MAX_FRAME))
         .await
         .map_err(|_| NetError::Timeout)??
@@ -533,12 +307,12 @@ async fn answer(receiver: &mut FrameReceiver, node: NodeKey) -> Result<response:
 }
 
 /// What a frame says; `None` if it is of a kind that this version does not know.
-fn decode(frame: Bytes, node: NodeKey) -> Result<Option<response::Kind>, Error> {
+pub(super) fn decode(frame: Bytes, node: NodeKey) -> Result<Option<response::Kind>, Error> {
     Response::decode(frame)
         .map(|response| response.kind)
         .map_err(|_| protocol(node))
 }
 
-fn protocol(node: NodeKey) -> Error {
+pub(super) fn protocol(node: NodeKey) -> Error {
     Error::Protocol(node.to_string().chars().take(8).collect())
 }

@@ -10,8 +10,9 @@ use crate::crypto::{Entropy as _, OsEntropy};
 use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
-use super::conversation::{Chunk, Conversation, connect};
+use super::conversation::{Conversation, connect};
 use super::engine::Change;
+use super::follow::Chunk;
 use super::types::{Event, Notice};
 use super::{Error, Inner, lock};
 

@@ -24,6 +24,7 @@
 mod conversation;
 pub mod engine;
 mod error;
+mod follow;
 mod live;
 mod types;
 
