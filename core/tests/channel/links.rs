@@ -8,7 +8,7 @@ use ailurus::{
     crypto::{NodeKey, SeededEntropy, SigningKey, derive},
     wire::{
         content,
-        limits::{MAX_HOST, MAX_LINK, MAX_NAME},
+        limits::{MAX_HINTS, MAX_HOST, MAX_LINK, MAX_NAME},
     },
 };
 use prost::Message as _;
@@ -236,4 +236,16 @@ fn addresses_of_two_epochs_and_two_channels_share_nothing() {
         assert!(seen.insert(*access.write_public().as_bytes()));
         assert!(seen.insert(*access.channel_id().as_bytes()));
     }
+}
+
+#[test]
+fn a_link_names_two_nodes_at_most() {
+    let new = channel(1);
+    let mut link = link(&new.access, Some(new.read.duplicate()));
+    link.nodes = ["one.example", "two.example", "three.example"]
+        .map(node)
+        .to_vec();
+    let read: Link = link.to_text().unwrap().parse().unwrap();
+    assert_eq!(read.nodes, link.nodes[..MAX_HINTS]);
+    assert_eq!(MAX_HINTS, 2);
 }

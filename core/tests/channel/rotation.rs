@@ -3,14 +3,18 @@
 use ailurus::{
     channel::{
         AccessKind, AuthorHint, ChannelId, NewChannel,
+        message::encode_content,
         rotation::{Remaining, Rotation, RotationError, appoint, parse_appointment},
     },
     crypto::{DhPublic, DhSecret, SeededEntropy, SigningKey},
-    wire::content::{RotationNotice, RotationStatement},
+    wire::{
+        content::{Content, Introduction, RotationNotice, RotationStatement},
+        limits::MAX_ROTATION,
+    },
 };
 use prost::Message as _;
 
-use crate::fixture::{EPOCH, author, channel, link, time_in};
+use crate::fixture::{EPOCH, author, channel, link, seal, time_in};
 
 struct Member {
     key: SigningKey,
@@ -304,8 +308,39 @@ fn more_members_than_fit_are_refused_when_signing() {
             &mut SeededEntropy::from_u64(1),
         )
     };
-    assert!(sign(100).is_ok());
-    assert_eq!(sign(400).err(), Some(RotationError::TooManyMembers));
+    // The largest that signs also fits an envelope, with everything else that its author may say at once.
+    let (mut fits, mut refused) = (100, 400);
+    assert_eq!(sign(refused).err(), Some(RotationError::TooManyMembers));
+    while refused - fits > 1 {
+        let middle = (fits + refused) / 2;
+        match sign(middle) {
+            Ok(_) => fits = middle,
+            Err(_) => refused = middle,
+        }
+    }
+    let notice = sign(fits).unwrap();
+    assert!(notice.statement.len() <= MAX_ROTATION);
+    assert!(
+        notice.statement.len() > MAX_ROTATION - 512,
+        "not one member less than fit"
+    );
+    let content = Content {
+        rotation: Some(notice),
+        introduction: Some(Introduction {
+            name: "a name of thirty-two bytes, full".to_owned(),
+            dh_key: member.dh.public().as_bytes().to_vec().into(),
+        }),
+        ..Content::default()
+    };
+    let encoded = encode_content(content, &member.key.public(), u64::MAX, true);
+    seal(
+        &old.access,
+        &old.read,
+        &member.key,
+        EPOCH,
+        u64::MAX,
+        &encoded,
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use ailurus::channel::{Epoch, Link};
 use ailurus::client::Notice;
 
+use ailurus::wire::limits::ROTATION_REPEATED;
+
 use crate::world::{DAY, Node, invite, notices};
 
 #[test]
@@ -239,3 +241,38 @@ fn the_first_admin_comes_before_those_it_appointed() {
     carol.poll(&node, start, start);
     assert_eq!(carol.texts(&alices), ["together"]);
 }
+
+#[test]
+fn a_notice_is_repeated_for_eight_weeks_and_then_the_old_keys_go() {
+    let node = Node::new();
+    let start = Epoch::new(2_900).start().after(DAY);
+    let mut alice = node.phone("Alice", 1);
+    let channel = alice
+        .engine
+        .create_channel("family", start)
+        .expect("a channel");
+    alice.poll(&node, start, start);
+    alice.engine.rotate(&channel, &[], start).expect("rotates");
+    assert_eq!(ROTATION_REPEATED, DAY * 7 * LAST);
+    let mut repeated = Vec::new();
+    for week in 0..12 {
+        let now = start.after(DAY * 7 * week);
+        alice.poll(&node, now, now);
+        alice.poll(&node, now, now);
+        node.expire(now);
+        // Nothing else is said here, so whatever the node keeps of this week is the notice.
+        repeated.push(node.service.store().envelopes() > 0);
+        let keys = alice
+            .engine
+            .store()
+            .read(|tx| tx.accesses())
+            .expect("accesses")
+            .len();
+        assert_eq!(keys, if week <= LAST + 1 { 2 } else { 1 }, "week {week}");
+    }
+    let expected: Vec<bool> = (0..12).map(|week| week <= LAST).collect();
+    assert_eq!(repeated, expected);
+}
+
+/// The last week in which a notice is repeated.
+const LAST: u32 = 8;
