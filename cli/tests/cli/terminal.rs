@@ -3,12 +3,16 @@
 use std::{
     fs::File,
     io::{self, Read as _, Write as _},
-    os::{fd::FromRawFd as _, unix::process::CommandExt as _},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _},
+        unix::process::CommandExt as _,
+    },
     process::{Child, Command},
     ptr,
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::world::{PASSPHRASE, World};
@@ -51,6 +55,7 @@ fn a_passphrase_is_asked_for_and_not_shown() {
         );
         for (prompt, answer) in answers {
             terminal.expect(prompt);
+            terminal.wait_until_nothing_shows();
             terminal.press(answer);
             terminal.press("\n");
         }
@@ -124,6 +129,30 @@ impl Terminal {
             child,
             unread: Vec::new(),
             all: Vec::new(),
+        }
+    }
+
+    /// The prompt comes a moment before the terminal stops to show what is typed, and no person is that fast.
+    fn wait_until_nothing_shows(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let mut mode = MaybeUninit::<libc::termios>::uninit();
+            // SAFETY: the descriptor is open as long as `keyboard`, and the mode is read only if the call filled it.
+            let shows = unsafe {
+                assert_eq!(
+                    libc::tcgetattr(self.keyboard.as_raw_fd(), mode.as_mut_ptr()),
+                    0
+                );
+                mode.assume_init().c_lflag & libc::ECHO != 0
+            };
+            if !shows {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the terminal still shows what is typed"
+            );
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
