@@ -14,27 +14,13 @@ use ailurus::client::{MessageState, Notice};
 use ailurus::store::Page;
 use ailurus::wire::{limits::LIFETIME, time::UnixMillis};
 
-use world::{DAY, HOUR, Node, invite, notices, received};
+use world::{DAY, HOUR, Node, notices, received};
 
 #[test]
 fn a_month_of_messages() {
     let node = Node::new();
     let start = Epoch::new(2_900).start().after(5 * HOUR);
-    let (mut alice, mut bob, mut carol) = (
-        node.phone("Alice", 1),
-        node.phone("Bob", 2),
-        node.phone("Carol", 3),
-    );
-    let channel = alice
-        .engine
-        .create_channel("family", start)
-        .expect("a channel");
-    alice.poll(&node, start, start);
-    for friend in [&mut bob, &mut carol] {
-        let link = invite(&mut alice, &channel, start);
-        friend.engine.join(&link, None, start).expect("joins");
-        friend.poll(&node, start, start);
-    }
+    let ([mut alice, mut bob, mut carol], channel) = node.family(["Alice", "Bob", "Carol"], start);
     let first_secret = Epoch::of(start);
 
     let mut sent = Vec::new();
@@ -190,15 +176,7 @@ fn what_no_node_takes_expires_and_is_told() {
 fn a_clock_wrong_by_a_day_is_named_and_deletes_nothing() {
     let node = Node::new();
     let start = Epoch::new(2_900).start().after(DAY);
-    let (mut alice, mut bob) = (node.phone("Alice", 1), node.phone("Bob", 2));
-    let channel = alice
-        .engine
-        .create_channel("family", start)
-        .expect("a channel");
-    alice.poll(&node, start, start);
-    let link = invite(&mut alice, &channel, start);
-    bob.engine.join(&link, None, start).expect("joins");
-    bob.poll(&node, start, start);
+    let ([mut alice, mut bob], channel) = node.family(["Alice", "Bob"], start);
     let before = alice.oldest_secret();
 
     let wrong = start.after(40 * DAY);

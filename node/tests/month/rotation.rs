@@ -11,22 +11,7 @@ use crate::world::{DAY, Node, invite, notices};
 fn a_rotation_reaches_whoever_was_away_for_weeks() {
     let node = Node::new();
     let start = Epoch::new(2_900).start().after(DAY);
-    let (mut alice, mut bob, mut carol) = (
-        node.phone("Alice", 1),
-        node.phone("Bob", 2),
-        node.phone("Carol", 3),
-    );
-    let channel = alice
-        .engine
-        .create_channel("family", start)
-        .expect("a channel");
-    alice.poll(&node, start, start);
-    for friend in [&mut bob, &mut carol] {
-        let link = invite(&mut alice, &channel, start);
-        friend.engine.join(&link, None, start).expect("joins");
-        friend.poll(&node, start, start);
-    }
-    alice.poll(&node, start, start);
+    let ([mut alice, mut bob, mut carol], channel) = node.family(["Alice", "Bob", "Carol"], start);
     let carols_key = alice
         .engine
         .members(&channel)
@@ -110,16 +95,7 @@ fn whoever_was_left_out_lives_on_in_other_channels() {
 fn a_notice_about_keys_that_are_here_already_stops_nothing() {
     let node = Node::new();
     let start = Epoch::new(2_900).start().after(DAY);
-    let (mut alice, mut bob) = (node.phone("Alice", 1), node.phone("Bob", 2));
-    let channel = alice
-        .engine
-        .create_channel("family", start)
-        .expect("a channel");
-    alice.poll(&node, start, start);
-    let link = invite(&mut alice, &channel, start);
-    bob.engine.join(&link, None, start).expect("joins");
-    bob.poll(&node, start, start);
-    alice.poll(&node, start, start);
+    let ([mut alice, mut bob], channel) = node.family(["Alice", "Bob"], start);
     let (moved, _) = alice.engine.rotate(&channel, &[], start).expect("rotates");
     alice
         .engine
@@ -177,22 +153,7 @@ fn a_redpanda_channel_moves_to_an_admin_of_its_own() {
 fn the_first_admin_comes_before_those_it_appointed() {
     let node = Node::new();
     let start = Epoch::new(2_900).start().after(DAY);
-    let (mut alice, mut bob, mut carol) = (
-        node.phone("Alice", 1),
-        node.phone("Bob", 2),
-        node.phone("Carol", 3),
-    );
-    let channel = alice
-        .engine
-        .create_channel("family", start)
-        .expect("a channel");
-    alice.poll(&node, start, start);
-    for friend in [&mut bob, &mut carol] {
-        let link = invite(&mut alice, &channel, start);
-        friend.engine.join(&link, None, start).expect("joins");
-        friend.poll(&node, start, start);
-    }
-    alice.poll(&node, start, start);
+    let ([mut alice, mut bob, mut carol], channel) = node.family(["Alice", "Bob", "Carol"], start);
     assert!(bob.engine.rotate(&channel, &[], start).is_err(), "not yet");
     let bobs_key = alice
         .engine

@@ -54,6 +54,32 @@ impl Node {
         }
     }
 
+    /// Phones in one channel, made by the first; each has introduced itself to the others' node.
+    pub fn family<const N: usize>(
+        &self,
+        names: [&str; N],
+        now: UnixMillis,
+    ) -> ([Phone; N], ChannelId) {
+        let mut number = 0;
+        let mut phones = names.map(|name| {
+            number += 1;
+            self.phone(name, number)
+        });
+        let (first, others) = phones.split_first_mut().expect("somebody");
+        let channel = first
+            .engine
+            .create_channel("family", now)
+            .expect("a channel");
+        first.poll(self, now, now);
+        for other in others {
+            let link = invite(first, &channel, now);
+            other.engine.join(&link, None, now).expect("joins");
+            other.poll(self, now, now);
+        }
+        first.poll(self, now, now);
+        (phones, channel)
+    }
+
     pub fn expire(&self, now: UnixMillis) {
         while self.service.expire(now).expect("expires").more {}
     }
