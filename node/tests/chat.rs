@@ -6,7 +6,7 @@ use std::time::Duration;
 use ailurus::channel::{AccessKind, ChannelId, Link};
 use ailurus::client::{Client, Error, Event, MessageState, Notice, Options, Page};
 use ailurus::store::StorageKey;
-use ailurus_node::{Config, Node, SystemClock};
+use ailurus_node::{Config, Limits, Node, SystemClock};
 use tempfile::TempDir;
 
 struct World {
@@ -16,11 +16,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = Config::new(
+        let mut config = Config::new(
             folder.path().join("node"),
             "127.0.0.1:0".parse().expect("an address"),
         );
+        config.limits = limits;
         let node = Node::start(config, Arc::new(SystemClock::default())).expect("a node");
         Self { folder, node }
     }
@@ -287,5 +292,36 @@ async fn leaving_releases_and_wipes() {
     ));
     alice.poll().await.expect("releases");
     alice.poll().await.expect("nothing left to do");
+    world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_refuses_for_now_is_offered_again() {
+    let world = World::with(Limits {
+        items_per_second: 2,
+        items_burst: 10,
+        ..Limits::default()
+    });
+    let alice = world.person("Alice");
+    let channel = alice.create_channel("busy").expect("a channel");
+    let mut events = alice.events();
+    let _live = alice.live();
+    for round in 0..2 {
+        for number in 0..8 {
+            alice
+                .send(&channel, &format!("{round}.{number}"))
+                .expect("queued");
+        }
+        let mut delivered = 0;
+        while delivered < 8 {
+            if let Some(Event::State {
+                state: MessageState::AtNode,
+                ..
+            }) = next(&mut events).await
+            {
+                delivered += 1;
+            }
+        }
+    }
     world.node.stop().await;
 }

@@ -113,7 +113,8 @@ impl Conversation {
     }
 
     /// The same for a live connection, on which another stream takes in what comes.
-    pub(super) async fn catch_up_on_work(&mut self) -> Result<(), Error> {
+    /// Returns whether messages still wait for this node, because it refused them for now.
+    pub(super) async fn catch_up_on_work(&mut self) -> Result<bool, Error> {
         let node = self.node;
         let work = self
             .inner
@@ -122,7 +123,14 @@ impl Conversation {
         let mut session = Session::new(work);
         loop {
             match session.next() {
-                Step::Idle => return Ok(()),
+                Step::Idle if work.outbox => {
+                    let left = self
+                        .inner
+                        .blocking(move |engine, now| engine.work(&node, now))
+                        .await?;
+                    return Ok(left.outbox);
+                }
+                Step::Idle => return Ok(false),
                 Step::Register => self.register(&mut session).await?,
                 Step::Sync => session.caught_up(),
                 Step::Release => self.release(&mut session).await?,

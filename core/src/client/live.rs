@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::crypto::{Entropy as _, OsEntropy};
 use crate::store::StoredNode;
@@ -64,10 +64,14 @@ async fn keep(inner: &Arc<Inner>, node: &StoredNode) {
             node: key,
             reason: error.to_string(),
         }));
-        let mut random = [0; 8];
-        OsEntropy.fill(&mut random);
-        sleep(retry.failed(u64::from_le_bytes(random))).await;
+        sleep(retry.failed(random())).await;
     }
+}
+
+fn random() -> u64 {
+    let mut random = [0; 8];
+    OsEntropy.fill(&mut random);
+    u64::from_le_bytes(random)
 }
 
 /// Stays connected until something fails.
@@ -108,18 +112,31 @@ async fn stay(
         }
     };
     let working = async {
+        // What the node refused for now is offered again, later each time.
+        let mut refused = Retry::default();
+        let mut again = None;
         loop {
-            let ticked = tokio::select! {
-                _ = queued.changed() => false,
-                _ = tick.tick() => true,
-            };
-            if let Err(error) = talk.catch_up_on_work().await {
-                break error;
-            }
-            if ticked && let Err(error) = inner.expire(&[key]).await {
-                break error;
+            match talk.catch_up_on_work().await {
+                Ok(true) if again.is_none() => {
+                    again = Some(Instant::now() + refused.failed(random()));
+                }
+                Ok(true) => {}
+                Ok(false) => {
+                    refused.succeeded();
+                    again = None;
+                }
+                Err(error) => break error,
             }
             talk.changes.clear();
+            tokio::select! {
+                _ = queued.changed() => {}
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => again = None,
+                _ = tick.tick() => {
+                    if let Err(error) = inner.expire(&[key]).await {
+                        break error;
+                    }
+                }
+            }
         }
     };
     let error = tokio::select! {

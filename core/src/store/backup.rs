@@ -57,8 +57,9 @@ impl Store {
             if changed != 1 {
                 return Err(StoreError::BadBackup);
             }
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            Ok(())
+            drop(connection);
+            // Whatever is wrong inside shows now, while nothing has been put in place.
+            Self::open(partial, key)?.scrub()
         })?;
         Self::open(path, key)
     }
