@@ -154,9 +154,9 @@ async fn live_messages_arrive_at_once() {
 }
 
 async fn next(events: &mut ailurus::client::Events) -> Option<Event> {
-    tokio::time::timeout(Duration::from_secs(10), events.recv())
+    tokio::time::timeout(Duration::from_secs(20), events.recv())
         .await
-        .expect("an event within 10 s")
+        .expect("an event within 20 s")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
