@@ -60,7 +60,7 @@ impl Follow {
             let mut changes = Vec::new();
             while let Some((mut batches, mut cursor)) = chunks.blocking_recv() {
                 // What has piled up goes into one transaction, up to a limit.
-                while items(&batches) < TRANSACTION {
+                while !is_full(&batches) {
                     let Ok((more, later)) = chunks.try_recv() else {
                         break;
                     };
@@ -129,14 +129,7 @@ impl Follow {
                         changes,
                     }));
                 }
-                response::Kind::Batch(mut batch) => {
-                    self.complete(connection, &mut batch).await?;
-                    self.waiting.push(batch);
-                    // A node that never tells a position must not fill the memory.
-                    if items(&self.waiting) >= TRANSACTION {
-                        self.pass_on(None).await?;
-                    }
-                }
+                response::Kind::Batch(batch) => self.complete(connection, batch).await?,
                 response::Kind::Position(position) => {
                     self.pass_on(Some(position.cursor)).await?;
                 }
@@ -170,32 +163,39 @@ impl Follow {
         Ok(())
     }
 
-    /// Fetches bodies that were too large to ride along; what is no longer there is left out.
-    async fn complete(&mut self, connection: &Connection, batch: &mut Batch) -> Result<(), Error> {
+    /// Fetches bodies that were too large to ride along, and keeps what is complete; what is no longer there is left
+    /// out. Pieces are passed on before they fill the memory, whatever a node announces.
+    async fn complete(&mut self, connection: &Connection, batch: Batch) -> Result<(), Error> {
         if batch.items.iter().all(|item| !item.sealed.is_empty()) {
-            return Ok(());
+            self.waiting.push(batch);
+            return self.pass_on_if_full().await;
         }
         let mut at = batch.base_time_ms;
-        let mut kept = Vec::with_capacity(batch.items.len());
-        let mut pending_delta = 0_i64;
-        for mut item in std::mem::take(&mut batch.items) {
+        for mut item in batch.items {
             at = at.saturating_add_signed(item.time_delta_ms);
             if item.sealed.is_empty() {
                 match self.fetch(connection, &batch.address, &item).await? {
                     Some(sealed) if is_announced(&batch.address, at, &item, &sealed) => {
                         item.sealed = sealed;
                     }
-                    _ => {
-                        pending_delta = pending_delta.saturating_add(item.time_delta_ms);
-                        continue;
-                    }
+                    _ => continue,
                 }
             }
-            item.time_delta_ms = item.time_delta_ms.saturating_add(pending_delta);
-            pending_delta = 0;
-            kept.push(item);
+            item.time_delta_ms = 0;
+            self.waiting.push(Batch {
+                address: batch.address.clone(),
+                base_time_ms: at,
+                items: vec![item],
+            });
+            self.pass_on_if_full().await?;
         }
-        batch.items = kept;
+        Ok(())
+    }
+
+    async fn pass_on_if_full(&mut self) -> Result<(), Error> {
+        if is_full(&self.waiting) {
+            self.pass_on(None).await?;
+        }
         Ok(())
     }
 
@@ -235,8 +235,9 @@ impl Follow {
 
 /// Pieces that wait to be taken in.
 const CHUNKS: usize = 8;
-/// Messages in one transaction.
+/// Messages in one transaction, and bytes.
 const TRANSACTION: usize = 2_000;
+const TRANSACTION_BYTES: usize = 4 << 20;
 /// Large bodies fetched in one stream.
 const MAX_FETCHED: usize = 10_000;
 
@@ -250,6 +251,16 @@ fn is_announced(address: &[u8], time_ms: u64, item: &Item, sealed: &Bytes) -> bo
         .is_ok_and(|envelope| envelope.id().as_bytes()[..] == item.id[..])
 }
 
-fn items(batches: &[Batch]) -> usize {
-    batches.iter().map(|batch| batch.items.len()).sum()
+/// Whether this is enough for a transaction. Batches count too, as a hostile node may send empty ones.
+fn is_full(batches: &[Batch]) -> bool {
+    let count = |batch: &Batch| batch.items.len().max(1);
+    let bytes = |batch: &Batch| {
+        batch
+            .items
+            .iter()
+            .map(|item| item.sealed.len())
+            .sum::<usize>()
+    };
+    batches.iter().map(count).sum::<usize>() >= TRANSACTION
+        || batches.iter().map(bytes).sum::<usize>() >= TRANSACTION_BYTES
 }
