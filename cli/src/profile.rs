@@ -63,7 +63,7 @@ impl Profile {
         };
         let opens_backup = of_backup.as_ref().unwrap_or(&of_profile);
         self.fill(
-            |key| Client::import(backup, opens_backup, &self.folder, key, self.options()),
+            |key| Client::import_backup(backup, opens_backup, &self.folder, key, self.options()),
             &of_profile,
         )
     }
@@ -77,7 +77,7 @@ impl Profile {
         self.check_there()?;
         let of_profile = passphrase::of_profile()?;
         let client = self.open_with(&|| Ok(of_profile.clone()))?;
-        Ok(client.export(to, of_backup.as_ref().unwrap_or(&of_profile))?)
+        Ok(client.export_backup(to, of_backup.as_ref().unwrap_or(&of_profile))?)
     }
 
     fn open_with(
@@ -161,6 +161,7 @@ impl Profile {
     fn options(&self) -> Options {
         Options {
             clock: Arc::new(SystemClock::with_offset(self.clock_offset.as_millis())),
+            ..Options::default()
         }
     }
 

@@ -31,6 +31,7 @@ pub mod crypto;
     reason = "connections have tasks and timeouts of their own"
 )]
 pub mod net;
+pub mod power;
 pub mod store;
 pub mod sync;
 pub mod wire;

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room, and what it may use.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("wire", &[]),
     ("crypto", &["wire"]),
     ("channel", &["crypto", "wire"]),
     ("sync", &["channel", "crypto", "wire"]),
+    ("power", &["wire"]),
     ("store", &["channel", "crypto", "wire"]),
     ("net", &["crypto", "wire"]),
     (
         "client",
-        &["store", "sync", "net", "channel", "crypto", "wire"],
+        &["store", "sync", "power", "net", "channel", "crypto", "wire"],
     ),
 ];
 

@@ -294,8 +294,7 @@ fn a_second_key_under_a_used_name_is_marked() {
     let link = phone.link();
     let (mut bob, mut mallory) = (Writer::new(&link, 5), Writer::new(&link, 6));
     let real = bob.introduces("Bob", "it is me");
-    let (changes, _) = phone.take_in(&[real]);
-    assert!(notices(&changes).is_empty(), "{changes:?}");
+    phone.take_in(&[real]);
     let fake = mallory.introduces("bob ", "no, me");
     let (changes, _) = phone.take_in(&[fake]);
     assert!(
@@ -306,6 +305,28 @@ fn a_second_key_under_a_used_name_is_marked() {
     );
     assert!(!phone.member("Bob").expect("known").name_taken);
     assert!(phone.member("bob ").expect("known").name_taken);
+}
+
+#[test]
+fn whoever_introduces_themselves_is_told_of_once() {
+    let mut phone = Phone::new();
+    let link = phone.link();
+    let mut bob = Writer::new(&link, 5);
+    let first = bob.introduces("Bob", "1");
+    let (changes, _) = phone.take_in(std::slice::from_ref(&first));
+    let told = notices(&changes);
+    assert!(
+        matches!(told[..], [Notice::Joined { name, .. }] if name == "Bob"),
+        "{changes:?}"
+    );
+    let (changes, _) = phone.take_in(&[first]);
+    assert!(notices(&changes).is_empty(), "a resync: {changes:?}");
+    // Nor does taking the name back and claiming it anew make anybody join again.
+    for name in ["", "Bob", "Robert", ""] {
+        let again = bob.introduces(name, "again");
+        let (changes, _) = phone.take_in(&[again]);
+        assert!(notices(&changes).is_empty(), "{name:?}: {changes:?}");
+    }
 }
 
 #[test]

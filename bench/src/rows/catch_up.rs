@@ -181,6 +181,7 @@ impl Phone {
     async fn join(folder: &Path, node: &NodeProcess, work: &Work) -> Result<Self, Failure> {
         let options = Options {
             clock: std::sync::Arc::new(work.clock.system()),
+            ..Options::default()
         };
         let nodes = std::slice::from_ref(node.link());
         let client = Client::create(folder, &storage_key(), "Bob", nodes, options)?;

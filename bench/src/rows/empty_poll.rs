@@ -67,6 +67,7 @@ async fn polls(
     let folder = folder()?;
     let options = Options {
         clock: Arc::new(clock.system()),
+        ..Options::default()
     };
     let key = StorageKey::from_bytes([1; 32]);
     let client = Client::create(folder.path(), &key, "Alice", &[link], options)?;

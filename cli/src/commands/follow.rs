@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
                 let fresh = message.channel == self.channel && self.seen.insert(message.id);
                 Ok(fresh.then_some(Update::Message(message)))
             }
-            Event::State { id, was, state } => {
+            Event::State { id, was, state, .. } => {
                 if was.is_some_and(|was| self.seen.contains(&was)) {
                     self.seen.insert(id);
                 }
@@ -106,7 +106,7 @@ impl<'a> Watch<'a> {
             Event::Notice(notice) => Ok(self
                 .worth_telling(&notice)
                 .then_some(Update::Notice(notice))),
-            Event::Lagged => {
+            Event::Lagged { .. } => {
                 self.look_in_store()?;
                 Ok(None)
             }

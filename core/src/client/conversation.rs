@@ -1,11 +1,11 @@
 //! A conversation with one super node over QUIC, step by step as [`Session`] says.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::crypto::NodeKey;
 use crate::net::{Connection, FrameReceiver, FrameSender, NetError};
@@ -14,42 +14,50 @@ use crate::sync::session::{Session, Step};
 use crate::wire::{
     limits::MAX_FRAME,
     node::{Request, Response, response},
+    time::UnixMillis,
 };
 
-use super::engine::Change;
+use super::engine::{Change, Engine};
 use super::follow::{Chunk, Follow};
+use super::inner::Inner;
+use super::poll::within;
 use super::types::{Notice, reason};
-use super::{Error, Inner};
+use super::{Error, lock};
 
 /// How a poll of one node went.
 pub(super) struct Outcome {
-    pub(super) result: Result<(), Error>,
+    /// `None` if the time was over.
+    pub(super) result: Option<Result<(), Error>>,
     pub(super) changes: Vec<Change>,
     pub(super) bytes: (u64, u64),
 }
 
-/// Connects, does all there is to do, and closes.
-pub(super) async fn poll(inner: &Arc<Inner>, node: &StoredNode) -> Outcome {
-    let connection = match connect(inner, node).await {
-        Ok(connection) => connection,
-        Err(error) => {
+/// Connects, does all there is to do, and closes; by `deadline`, done or not.
+pub(super) async fn poll(
+    inner: &Arc<Inner>,
+    node: &StoredNode,
+    deadline: Option<Instant>,
+) -> Outcome {
+    let connection = match within(deadline, connect(inner, node)).await {
+        Some(Ok(connection)) => connection,
+        failed => {
             return Outcome {
-                result: Err(error),
+                result: failed.map(|failed| failed.map(|_| ())),
                 changes: Vec::new(),
                 bytes: (0, 0),
             };
         }
     };
     let mut talk = Conversation::new(inner, *node.link.key(), connection);
-    let result = talk.run().await;
-    if result.is_ok() {
-        talk.connection.resumable(TICKET).await;
+    let result = within(deadline, talk.run()).await;
+    if matches!(result, Some(Ok(()))) {
+        within(deadline, talk.connection.resumable(TICKET)).await;
     }
     talk.connection.close(0, "done");
     Outcome {
         result,
         bytes: talk.connection.bytes(),
-        changes: talk.changes,
+        changes: talk.take_changes(),
     }
 }
 
@@ -63,8 +71,11 @@ pub(super) struct Conversation {
     inner: Arc<Inner>,
     node: NodeKey,
     pub(super) connection: Connection,
-    pub(super) changes: Vec<Change>,
+    changes: Heard,
 }
+
+/// What was told so far, filled by the threads that store it: whoever waits for them may give up.
+pub(super) type Heard = Arc<Mutex<Vec<Change>>>;
 
 impl Conversation {
     pub(super) fn new(inner: &Arc<Inner>, node: NodeKey, connection: Connection) -> Self {
@@ -72,8 +83,13 @@ impl Conversation {
             inner: Arc::clone(inner),
             node,
             connection,
-            changes: Vec::new(),
+            changes: Heard::default(),
         }
+    }
+
+    /// What this has brought since the last time.
+    pub(super) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.changes))
     }
 
     /// Steps until nothing is left to do. Early data that the node rejected is sent again after the handshake.
@@ -150,11 +166,11 @@ impl Conversation {
         for registration in registrations {
             match self.ask(&registration.request).await? {
                 response::Kind::Registered(answer) => {
-                    let changes = self
-                        .inner
-                        .blocking(move |engine, _| engine.registered(&node, &registration, &answer))
-                        .await?;
-                    self.heard(changes);
+                    self.storing(move |engine, _| {
+                        let changes = engine.registered(&node, &registration, &answer)?;
+                        Ok(((), changes))
+                    })
+                    .await?;
                 }
                 other => self.refused(other)?,
             }
@@ -186,11 +202,9 @@ impl Conversation {
     async fn publish(&mut self, session: &mut Session) -> Result<(), Error> {
         self.connection.established().await?;
         let node = self.node;
-        let (publications, expired) = self
-            .inner
-            .blocking(move |engine, now| engine.publish(&node, now))
+        let publications = self
+            .storing(move |engine, now| engine.publish(&node, now))
             .await?;
-        self.heard(expired);
         if publications.is_empty() {
             session.published();
             return Ok(());
@@ -214,11 +228,11 @@ impl Conversation {
         for (publication, answer) in publications.into_iter().zip(answers) {
             match answer {
                 response::Kind::Published(answer) => {
-                    let changes = self
-                        .inner
-                        .blocking(move |engine, _| engine.published(&node, &publication, &answer))
-                        .await?;
-                    self.heard(changes);
+                    self.storing(move |engine, _| {
+                        let changes = engine.published(&node, &publication, &answer)?;
+                        Ok(((), changes))
+                    })
+                    .await?;
                 }
                 other => self.refused(other)?,
             }
@@ -231,12 +245,7 @@ impl Conversation {
         let mut follow = self.follow(false).await?;
         let ended = loop {
             match follow.next(&self.connection).await {
-                Ok(Some(Chunk::Hello {
-                    held,
-                    changes,
-                    expected,
-                })) => {
-                    self.heard(changes);
+                Ok(Some(Chunk::Hello { held, expected })) => {
                     session.hello(held, expected);
                 }
                 Ok(Some(Chunk::CaughtUp)) => break Ok(()),
@@ -245,7 +254,7 @@ impl Conversation {
             }
         };
         // What stopped the intake matters more than that it stopped, and what it had stored is told.
-        self.changes.extend(follow.finish().await?);
+        follow.finish().await?;
         ended?;
         session.caught_up();
         Ok(())
@@ -261,7 +270,9 @@ impl Conversation {
         let (mut sender, receiver) = open(&self.connection).await?;
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
-        Ok(Follow::new(&self.inner, node, receiver, !follow))
+        // A live stream only tells of what comes, as it goes on for ever.
+        let kept = (!follow).then(|| Arc::clone(&self.changes));
+        Ok(Follow::new(&self.inner, node, receiver, kept))
     }
 
     async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
@@ -276,19 +287,36 @@ impl Conversation {
         let response::Kind::Refused(refused) = answer else {
             return Err(protocol(self.node));
         };
-        self.heard(vec![Change::Notice(Notice::Refused {
+        let notice = Change::Notice(Notice::Refused {
             node: self.node,
             reason: reason(refused.reason()),
-        })]);
+        });
+        note(&self.inner, &self.changes, vec![notice]);
         Ok(())
     }
 
-    fn heard(&mut self, changes: Vec<Change>) {
-        for change in &changes {
-            self.inner.tell(change.clone());
-        }
-        self.changes.extend(changes);
+    /// Runs store work, and tells of what it changes on the same thread.
+    async fn storing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine, UnixMillis) -> Result<(T, Vec<Change>), Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (inner, heard) = (Arc::clone(&self.inner), Arc::clone(&self.changes));
+        self.inner
+            .blocking(move |engine, now| {
+                let (done, changes) = work(engine, now)?;
+                note(&inner, &heard, changes);
+                Ok(done)
+            })
+            .await
     }
+}
+
+/// Tells of changes and keeps them for the report.
+pub(super) fn note(inner: &Inner, heard: &Heard, changes: Vec<Change>) {
+    for change in &changes {
+        inner.tell(change.clone());
+    }
+    lock(heard).extend(changes);
 }
 
 /// How long a node may take to answer.

@@ -9,6 +9,8 @@ use crate::net::NetError;
 use crate::store::StoreError;
 use crate::wire::limits::{MAX_NAME, MAX_TEXT};
 
+use super::vault::VaultError;
+
 /// Why the client could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -92,14 +94,17 @@ pub enum Error {
     #[error("the text has {0} bytes and at most {MAX_TEXT} are possible; split it")]
     TextTooLong(usize),
     /// No such channel.
-    #[error("there is no channel \"{0}\"; `channel list` shows yours")]
+    #[error("there is no channel \"{0}\"; look it up in the list of your channels")]
     UnknownChannel(String),
     /// Rotation leaves others out.
     #[error("you cannot leave yourself out; leave the channel instead")]
     Yourself,
     /// No such member.
-    #[error("there is no such member in this channel; `channel members` shows them")]
+    #[error("there is no such member in this channel; look them up in its list of members")]
     UnknownMember,
+    /// The app's key vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// No such message.
     #[error("there is no message \"{0}\" on this phone")]
     UnknownMessage(String),

@@ -17,10 +17,10 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-use super::conversation::{ANSWER, answer, decode, open, protocol};
-use super::engine::Change;
+use super::conversation::{ANSWER, Heard, answer, decode, note, open, protocol};
+use super::inner::Inner;
 use super::types::reason;
-use super::{Error, Inner, lock};
+use super::{Error, lock};
 
 /// A sync stream: frames are read here, and taken in on a thread of their own, so that the network does not wait.
 pub(super) struct Follow {
@@ -31,33 +31,29 @@ pub(super) struct Follow {
     fetched: HashSet<Bytes>,
     caught_up: bool,
     intake: mpsc::Sender<(Vec<Batch>, Option<Bytes>)>,
-    taken: tokio::task::JoinHandle<Result<Vec<Change>, Error>>,
+    taken: tokio::task::JoinHandle<Result<(), Error>>,
+    kept: Option<Heard>,
 }
 
 /// What a sync stream says besides messages.
 pub(super) enum Chunk {
     /// It begins.
-    Hello {
-        held: u32,
-        expected: u32,
-        changes: Vec<Change>,
-    },
+    Hello { held: u32, expected: u32 },
     /// All that the node had has been read.
     CaughtUp,
 }
 
 impl Follow {
-    /// With `keep` the changes are handed out at the end; a live stream only tells of them as they come.
+    /// What it brings is told, and added to `kept` if there is one.
     pub(super) fn new(
         inner: &Arc<Inner>,
         node: NodeKey,
         receiver: FrameReceiver,
-        keep: bool,
+        kept: Option<Heard>,
     ) -> Self {
         let (intake, mut chunks) = mpsc::channel::<(Vec<Batch>, Option<Bytes>)>(CHUNKS);
-        let taker = Arc::clone(inner);
+        let (taker, keeper) = (Arc::clone(inner), kept.clone());
         let taken = tokio::task::spawn_blocking(move || {
-            let mut changes = Vec::new();
             while let Some((mut batches, mut cursor)) = chunks.blocking_recv() {
                 // What has piled up goes into one transaction, up to a limit.
                 while !is_full(&batches) {
@@ -69,15 +65,16 @@ impl Follow {
                 }
                 let now = taker.clock.now();
                 let done = lock(&taker.engine).ingest(&node, &batches, cursor.as_deref(), now)?;
-                for change in &done.changes {
-                    taker.tell(change.clone());
-                }
-                if keep {
-                    changes.extend(done.changes);
+                match &keeper {
+                    Some(heard) => note(&taker, heard, done.changes),
+                    None => done
+                        .changes
+                        .into_iter()
+                        .for_each(|change| taker.tell(change)),
                 }
                 taker.wake();
             }
-            Ok(changes)
+            Ok(())
         });
         Self {
             inner: Arc::clone(inner),
@@ -88,6 +85,7 @@ impl Follow {
             caught_up: false,
             intake,
             taken,
+            kept,
         }
     }
 
@@ -119,15 +117,19 @@ impl Follow {
                 response::Kind::Hello(hello) => {
                     let held = hello.leases;
                     let node = self.node;
-                    let (expected, changes) = self
+                    let (inner, kept) = (Arc::clone(&self.inner), self.kept.clone());
+                    let expected = self
                         .inner
-                        .blocking(move |engine, now| engine.hello(&node, &hello, now))
+                        .blocking(move |engine, now| {
+                            let (expected, changes) = engine.hello(&node, &hello, now)?;
+                            // A live stream repeats what the conversation before it has told.
+                            if let Some(heard) = kept {
+                                note(&inner, &heard, changes);
+                            }
+                            Ok(expected)
+                        })
                         .await?;
-                    return Ok(Some(Chunk::Hello {
-                        held,
-                        expected,
-                        changes,
-                    }));
+                    return Ok(Some(Chunk::Hello { held, expected }));
                 }
                 response::Kind::Batch(batch) => self.complete(connection, batch).await?,
                 response::Kind::Position(position) => {
@@ -148,8 +150,8 @@ impl Follow {
         }
     }
 
-    /// Waits until everything read is stored; returns what it brought.
-    pub(super) async fn finish(self) -> Result<Vec<Change>, Error> {
+    /// Waits until everything read is stored.
+    pub(super) async fn finish(self) -> Result<(), Error> {
         drop(self.intake);
         self.taken.await.map_err(|_| Error::ShutDown)?
     }

@@ -1,22 +1,27 @@
 //! Live mode: one task a super node keeps a connection, takes in what is pushed and sends what is queued.
 
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::crypto::{Entropy as _, OsEntropy};
+use crate::crypto::{Entropy as _, NodeKey, OsEntropy};
 use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
+use super::Error;
 use super::conversation::{Conversation, connect};
 use super::engine::Change;
 use super::follow::Chunk;
+use super::inner::Inner;
+use super::lifecycle::Phase;
 use super::types::{Event, Notice};
-use super::{Error, Inner, lock};
 
-/// Keeps live connections; they end when it is dropped.
+/// Keeps live connections; they end when it is dropped, and when the client is shut down or nobody holds it any more.
+/// While the client is suspended they rest.
 pub struct Live {
     // Aborts its tasks on drop.
     _tasks: JoinSet<()>,
@@ -25,46 +30,94 @@ pub struct Live {
 impl Live {
     pub(super) fn start(inner: &Arc<Inner>) -> Self {
         let mut tasks = JoinSet::new();
-        let inner = Arc::clone(inner);
-        tasks.spawn(async move {
-            let nodes = match lock(&inner.engine).nodes() {
-                Ok(nodes) => nodes,
-                Err(error) => {
-                    tracing::error!(%error, "live mode cannot read the profile");
-                    return;
-                }
-            };
-            let mut connections = JoinSet::new();
-            for node in nodes {
-                let inner = Arc::clone(&inner);
-                connections.spawn(async move { keep(&inner, &node).await });
-            }
-            while connections.join_next().await.is_some() {}
-        });
+        tasks.spawn(supervise(Arc::clone(inner)));
         Self { _tasks: tasks }
     }
 }
 
-/// Connects again and again, later each time it fails.
-async fn keep(inner: &Arc<Inner>, node: &StoredNode) {
-    let key = *node.link.key();
+/// Has connections while the client runs.
+async fn supervise(inner: Arc<Inner>) {
+    let mut phase = inner.phase.subscribe();
+    loop {
+        let now = *phase.borrow_and_update();
+        match now {
+            Phase::Closed => return,
+            Phase::Suspended => {
+                let _ = phase.changed().await;
+            }
+            Phase::Running => {
+                tokio::select! {
+                    biased;
+                    _ = phase.changed() => {}
+                    never = connections(&inner) => match never {},
+                }
+            }
+        }
+    }
+}
+
+/// One connection a node, also for nodes that are added meanwhile.
+async fn connections(inner: &Arc<Inner>) -> Infallible {
+    let mut roster = inner.roster.subscribe();
+    let mut known = HashSet::new();
+    let mut connections = JoinSet::new();
+    loop {
+        roster.mark_unchanged();
+        match inner.blocking(|engine, _| engine.nodes()).await {
+            Ok(nodes) => {
+                for node in nodes {
+                    if known.insert(*node.link.key()) {
+                        let inner = Arc::clone(inner);
+                        connections.spawn(async move { keep(&inner, &node).await });
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "live mode cannot read the profile");
+                sleep(READ_AGAIN).await;
+                continue;
+            }
+        }
+        // It cannot be closed: it lives as long as its receiver's owner.
+        let _ = roster.changed().await;
+    }
+}
+
+/// Connects again and again, later each time it fails, and at once on a new network.
+async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
+    let mut networks = inner.networks.subscribe();
     let mut retry = Retry::default();
     loop {
-        let mut caught_up = false;
-        let Err(error) = stay(inner, node, &mut caught_up).await;
-        if caught_up {
+        networks.mark_unchanged();
+        let mut standing = Standing {
+            inner,
+            node: *node.link.key(),
+            caught_up: false,
+        };
+        let error = tokio::select! {
+            Err(error) = stay(&mut standing, node) => error,
+            _ = networks.changed() => {
+                retry.succeeded();
+                continue;
+            }
+        };
+        if standing.caught_up {
             retry.succeeded();
-            let _ = inner.events.send(Event::Connected {
-                node: key,
-                connected: false,
-            });
+        }
+        drop(standing);
+        if inner.phase.borrow().stopped().is_some() {
+            // The end was meant, and the supervisor is about to end this too.
+            return std::future::pending().await;
         }
         tracing::debug!(%error, "live connection ended");
         inner.tell(Change::Notice(Notice::Unreachable {
-            node: key,
+            node: *node.link.key(),
             reason: error.to_string(),
         }));
-        sleep(retry.failed(random())).await;
+        tokio::select! {
+            () = sleep(retry.failed(random())) => {}
+            _ = networks.changed() => retry.succeeded(),
+        }
     }
 }
 
@@ -74,13 +127,40 @@ fn random() -> u64 {
     u64::from_le_bytes(random)
 }
 
+/// A live connection, told of once it has caught up, and again when it is gone, however it ends.
+struct Standing<'a> {
+    inner: &'a Arc<Inner>,
+    node: NodeKey,
+    caught_up: bool,
+}
+
+impl Standing<'_> {
+    fn catch_up(&mut self) {
+        self.caught_up = true;
+        self.inner.synced();
+        self.tell(true);
+    }
+
+    fn tell(&self, connected: bool) {
+        self.inner.emit(Event::Connected {
+            node: self.node,
+            connected,
+        });
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        if self.caught_up {
+            self.tell(false);
+        }
+    }
+}
+
 /// Stays connected until something fails.
-async fn stay(
-    inner: &Arc<Inner>,
-    node: &StoredNode,
-    caught_up: &mut bool,
-) -> Result<std::convert::Infallible, Error> {
-    let key = *node.link.key();
+async fn stay(standing: &mut Standing<'_>, node: &StoredNode) -> Result<Infallible, Error> {
+    let inner = standing.inner;
+    let key = standing.node;
     let connection = connect(inner, node).await?;
     let mut talk = Conversation::new(inner, key, connection);
     // From here on, so that nothing queued meanwhile waits for the next tick.
@@ -88,7 +168,7 @@ async fn stay(
     // Leases, a first sync and the outbox, as in a poll; then the stream that stays.
     talk.run().await?;
     inner.expire(&[key]).await?;
-    talk.changes.clear();
+    talk.take_changes();
     let connection = talk.connection.clone();
     let mut follow = talk.follow(true).await?;
     let mut tick = interval(TICK);
@@ -98,13 +178,7 @@ async fn stay(
     let reading = async {
         loop {
             match follow.next(&connection).await {
-                Ok(Some(Chunk::CaughtUp)) => {
-                    *caught_up = true;
-                    let _ = inner.events.send(Event::Connected {
-                        node: key,
-                        connected: true,
-                    });
-                }
+                Ok(Some(Chunk::CaughtUp)) => standing.catch_up(),
                 Ok(Some(Chunk::Hello { .. })) => {}
                 Ok(None) => break Error::from(connection.closed().await),
                 Err(error) => break error,
@@ -127,7 +201,7 @@ async fn stay(
                 }
                 Err(error) => break error,
             }
-            talk.changes.clear();
+            talk.take_changes();
             tokio::select! {
                 _ = queued.changed() => {}
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => again = None,
@@ -149,5 +223,7 @@ async fn stay(
     Err(error)
 }
 
+/// When the profile is tried again that could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// How often a live connection looks for leases that have come due.
 const TICK: Duration = Duration::from_secs(600);

@@ -2,7 +2,9 @@
 //!
 //! A [`Client`] is one profile. Methods that touch only the phone are plain functions that take some milliseconds
 //! (keep them off the thread that draws); [`Client::poll`], [`Client::wait_delivered`] and [`Client::live`] speak
-//! with super nodes and need a tokio runtime. What happens is told by [`Client::events`].
+//! with super nodes and need a tokio runtime. What happens is told by [`Client::events`]. On a phone,
+//! [`Client::set_app_state`], [`Client::set_network`] and [`Client::suspend`] follow the platform,
+//! [`Client::next_wakeup`] says when to call [`Client::sync_once`], and a [`KeyVault`] keeps the storage key.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,31 +26,37 @@
 mod conversation;
 pub mod engine;
 mod error;
+mod events;
 mod follow;
+mod inner;
+mod lifecycle;
 mod live;
+mod poll;
 mod types;
+mod vault;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::channel::{AccessKind, ChannelId, Link, MessageId, NodeLink};
-use crate::crypto::{NodeKey, PublicKey};
-use crate::net::{ClientEndpoint, ClientOptions, Dialer};
-use crate::store::{self, StorageKey, StoredNode};
+use crate::crypto::PublicKey;
+use crate::store::{self, StorageKey};
 use crate::wire::time::{Clock, UnixMillis};
 
-use engine::{Change, Delivery, Engine};
+use engine::Engine;
+use inner::Inner;
+use lifecycle::Handle;
 
+pub use crate::power::{AppState, NetworkKind, NetworkState, PowerState, Wakeup, WakeupReason};
 pub use crate::store::MessageState;
 pub use error::Error;
+pub use events::Events;
 pub use live::Live;
 pub use types::{ChannelSummary, Event, Member, Message, Notice, PollReport};
+pub use vault::{KeyVault, VaultError};
 
 /// The file of a profile inside its folder.
 pub const PROFILE_FILE: &str = "ailurus.db";
@@ -58,12 +66,15 @@ pub const PROFILE_FILE: &str = "ailurus.db";
 pub struct Options {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// How long a [`KeyVault`] may take to answer; default 30 seconds.
+    pub vault_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
+            vault_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -104,19 +115,10 @@ pub enum Page<'a> {
     Arrived,
 }
 
-/// A profile: channels, contacts with super nodes, and the messages on this phone. Cheap to clone.
+/// A profile: channels, contacts with super nodes, and the messages on this phone. Cheap to clone; when the last clone
+/// is dropped, all that it runs ends.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
-
-struct Inner {
-    engine: Mutex<Engine>,
-    clock: Arc<dyn Clock>,
-    endpoint: Mutex<Option<ClientEndpoint>>,
-    dialers: Mutex<HashMap<NodeKey, Arc<Dialer>>>,
-    events: broadcast::Sender<Event>,
-    /// Counts up whenever there may be something to send.
-    queued: watch::Sender<u64>,
-}
+pub struct Client(Arc<Handle>);
 
 impl Client {
     /// Makes a profile in `folder`, which is made if it is not there.
@@ -150,7 +152,7 @@ impl Client {
 
     /// Makes a profile in `folder` from a backup. The backup's phone should not go on sending: both would speak
     /// with one author key, and others would see that.
-    pub fn import(
+    pub fn import_backup(
         backup: &Path,
         passphrase: &str,
         folder: &Path,
@@ -165,18 +167,11 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        Self(Arc::new(Inner {
-            engine: Mutex::new(engine),
-            clock: options.clock,
-            endpoint: Mutex::new(None),
-            dialers: Mutex::new(HashMap::new()),
-            events: broadcast::Sender::new(EVENTS),
-            queued: watch::Sender::new(0),
-        }))
+        Self(Arc::new(Handle::new(Inner::new(engine, options.clock))))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.
-    pub fn export(&self, to: &Path, passphrase: &str) -> Result<(), Error> {
+    pub fn export_backup(&self, to: &Path, passphrase: &str) -> Result<(), Error> {
         Ok(self.engine().store().export(to, passphrase)?)
     }
 
@@ -197,7 +192,9 @@ impl Client {
 
     /// Adds a super node, or changes the address of a known one.
     pub fn add_node(&self, link: &NodeLink) -> Result<(), Error> {
-        self.engine().add_node(link)
+        self.engine().add_node(link)?;
+        self.inner().nodes_changed();
+        Ok(())
     }
 
     /// The super nodes of this profile.
@@ -213,12 +210,19 @@ impl Client {
 
     /// Joins a channel, under the link's name unless another is given. A profile without nodes takes the link's.
     pub fn join(&self, link: &Link, name: Option<&str>) -> Result<ChannelId, Error> {
-        self.queueing(|engine, now| engine.join(link, name, now))
+        let joined = self.queueing(|engine, now| engine.join(link, name, now))?;
+        self.inner().nodes_changed();
+        Ok(joined)
     }
 
     /// All channels, oldest first.
     pub fn channels(&self) -> Result<Vec<ChannelSummary>, Error> {
         self.engine().channels()
+    }
+
+    /// One channel, by its id, present or former.
+    pub fn channel(&self, id: &ChannelId) -> Result<ChannelSummary, Error> {
+        self.engine().channel(id)
     }
 
     /// The channel with this name, or whose id, present or former, begins like this.
@@ -307,6 +311,11 @@ impl Client {
         self.engine().mark_read(channel)
     }
 
+    /// Marks what arrived in a channel up to and including a message as read. What was read stays read.
+    pub fn mark_read_up_to(&self, message: &MessageId) -> Result<(), Error> {
+        self.engine().mark_read_up_to(message)
+    }
+
     /// Deletes a message on this phone only; it does not come back.
     pub fn delete_message(&self, id: &MessageId) -> Result<(), Error> {
         self.engine().delete_message(id)
@@ -319,105 +328,25 @@ impl Client {
 
     /// What happens from now on. Whoever takes events too slowly gets [`Event::Lagged`] and reads the store.
     pub fn events(&self) -> Events {
-        Events(self.0.events.subscribe())
+        Events(self.inner().watch())
     }
 
-    /// One exchange with the super nodes: registers what is due, takes in all that is new, sends what waits.
-    /// A node that fails is reported as a notice; see [`PollReport::nodes_reached`].
-    ///
-    /// # Errors
-    /// [`Error::NoNode`], and whatever stops the store.
-    pub async fn poll(&self) -> Result<PollReport, Error> {
-        let nodes = self.engine().nodes()?;
-        if nodes.is_empty() {
-            return Err(Error::NoNode);
-        }
-        let mut report = PollReport::default();
-        let mut heard = Vec::new();
-        let mut tasks = tokio::task::JoinSet::new();
-        // Nodes do not complete each other yet, so each is asked.
-        for node in nodes {
-            let inner = Arc::clone(&self.0);
-            tasks.spawn(async move {
-                let key = *node.link.key();
-                (key, conversation::poll(&inner, &node).await)
-            });
-        }
-        while let Some(finished) = tasks.join_next().await {
-            let (node, outcome) = finished.map_err(|_| Error::ShutDown)?;
-            report.bytes_sent += outcome.bytes.0;
-            report.bytes_received += outcome.bytes.1;
-            collect(&mut report, outcome.changes);
-            match outcome.result {
-                Ok(()) => {
-                    report.nodes_reached += 1;
-                    heard.push(node);
-                }
-                Err(Error::Store(error)) => return Err(Error::Store(error)),
-                Err(error) => {
-                    let notice = Notice::Unreachable {
-                        node,
-                        reason: error.to_string(),
-                    };
-                    self.0.tell(Change::Notice(notice.clone()));
-                    report.notices.push(notice);
-                }
-            }
-        }
-        collect(&mut report, self.0.expire(&heard).await?);
-        report.messages.sort_by_key(|message| message.time);
-        Ok(report)
-    }
-
-    /// Drives the exchange until a node has the message on disk, and returns its final id; `None` if that takes
-    /// longer than `timeout` (it stays queued) or the message expired.
-    pub async fn wait_delivered(
-        &self,
-        id: &MessageId,
-        timeout: Duration,
-    ) -> Result<Option<MessageId>, Error> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            match self.engine().delivery(id)? {
-                Delivery::AtNode(id) => return Ok(Some(id)),
-                Delivery::Expired => return Ok(None),
-                Delivery::Queued => {}
-            }
-            match tokio::time::timeout_at(deadline, self.poll()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Ok(None),
-            }
-            if matches!(self.engine().delivery(id)?, Delivery::Queued) {
-                if Instant::now() + AGAIN >= deadline {
-                    return Ok(None);
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
-    }
-
-    /// Keeps a connection to each super node while the returned guard lives: messages arrive and leave at once.
+    /// Keeps a connection to each super node while the returned guard lives: messages arrive and leave at once. Must be
+    /// called within a tokio runtime.
     pub fn live(&self) -> Live {
-        Live::start(&self.0)
+        Live::start(self.inner())
     }
 
-    /// Closes all connections, so that the process can end.
-    pub async fn shutdown(&self) {
-        let endpoint = lock(&self.0.endpoint).take();
-        lock(&self.0.dialers).clear();
-        if let Some(endpoint) = endpoint {
-            endpoint.close(0, "bye");
-            endpoint.flush(FLUSH).await;
-        }
+    fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {
-        lock(&self.0.engine)
+        lock(&self.inner().engine)
     }
 
     fn now(&self) -> UnixMillis {
-        self.0.clock.now()
+        self.inner().clock.now()
     }
 
     /// Runs something that may leave work for the live connections.
@@ -426,121 +355,8 @@ impl Client {
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let done = work(&mut self.engine(), self.now())?;
-        self.0.wake();
+        self.inner().wake();
         Ok(done)
-    }
-}
-
-/// A subscription to [`Client::events`].
-pub struct Events(broadcast::Receiver<Event>);
-
-impl Events {
-    /// The next event; `None` once the client is gone.
-    pub async fn recv(&mut self) -> Option<Event> {
-        match self.0.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Event::Lagged),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
-    }
-
-    /// The next event if there is one already.
-    pub fn try_recv(&mut self) -> Option<Event> {
-        match self.0.try_recv() {
-            Ok(event) => Some(event),
-            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Event::Lagged),
-            Err(_) => None,
-        }
-    }
-}
-
-impl Inner {
-    /// The dialer of a node, kept so that the next connection resumes the last session.
-    fn dialer(&self, node: &StoredNode) -> Result<Arc<Dialer>, Error> {
-        let mut dialers = lock(&self.dialers);
-        if let Some(dialer) = dialers.get(node.link.key()) {
-            return Ok(Arc::clone(dialer));
-        }
-        let mut endpoint = lock(&self.endpoint);
-        let endpoint = match &mut *endpoint {
-            Some(endpoint) => endpoint,
-            vacant => vacant.insert(ClientEndpoint::bind(ClientOptions {
-                keep_alive: Some(KEEP_ALIVE),
-                idle_timeout: 2 * KEEP_ALIVE,
-                ..ClientOptions::default()
-            })?),
-        };
-        let dialer = Arc::new(endpoint.dialer(&node.pseudonym, *node.link.key())?);
-        dialers.insert(*node.link.key(), Arc::clone(&dialer));
-        Ok(dialer)
-    }
-
-    /// Runs store work on a thread that may block.
-    async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let inner = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let now = inner.clock.now();
-            work(&mut lock(&inner.engine), now)
-        })
-        .await
-        .map_err(|_| Error::ShutDown)?
-    }
-
-    async fn expire(self: &Arc<Self>, heard: &[NodeKey]) -> Result<Vec<Change>, Error> {
-        let heard = heard.to_vec();
-        let changes = self
-            .blocking(move |engine, now| engine.expire(&heard, now))
-            .await?;
-        for change in &changes {
-            self.tell(change.clone());
-        }
-        Ok(changes)
-    }
-
-    /// There may be something to send.
-    fn wake(&self) {
-        self.queued
-            .send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    /// Tells those who watch; nobody has to.
-    fn tell(&self, change: Change) {
-        let event = match change {
-            Change::Received(message) => Event::Message(message),
-            Change::State { id, was, state } => Event::State { id, was, state },
-            Change::Expired(message) => Event::State {
-                id: message.id,
-                was: None,
-                state: MessageState::Expired,
-            },
-            Change::Notice(notice) => Event::Notice(notice),
-        };
-        let _ = self.events.send(event);
-    }
-}
-
-/// Events that wait for a slow listener; then it is told that it lagged.
-const EVENTS: usize = 1_024;
-/// Between two tries to deliver.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Carrier NATs forget a UDP flow after about 30 s; only live mode lasts that long.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// What closing connections may take.
-const FLUSH: Duration = Duration::from_millis(500);
-
-fn collect(report: &mut PollReport, changes: Vec<Change>) {
-    for change in changes {
-        match change {
-            Change::Received(message) => report.messages.push(message),
-            Change::Expired(message) => report.expired.push(message),
-            Change::Notice(notice) if !report.notices.contains(&notice) => {
-                report.notices.push(notice);
-            }
-            Change::Notice(_) | Change::State { .. } => {}
-        }
     }
 }
 

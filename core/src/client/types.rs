@@ -116,6 +116,13 @@ pub enum Notice {
         /// The channel.
         channel: ChannelId,
     },
+    /// Somebody introduced themselves for the first time.
+    Joined {
+        /// The channel.
+        channel: ChannelId,
+        /// The name that they claim.
+        name: String,
+    },
     /// A second key uses a name: verify who it is.
     NameTaken {
         /// The channel.
@@ -197,6 +204,9 @@ impl fmt::Display for Notice {
                 "channel {} moved without you; ask a member for a new link",
                 short(channel)
             ),
+            Self::Joined { channel, name } => {
+                write!(f, "{name} joined channel {}", short(channel))
+            }
             Self::NameTaken { channel, name } => write!(
                 f,
                 "a second key uses the name \"{name}\" in channel {}; compare safety numbers",
@@ -262,6 +272,8 @@ pub struct PollReport {
     pub bytes_received: u64,
     /// Nodes that answered.
     pub nodes_reached: usize,
+    /// Every conversation with a node ended by itself, well or not; false if the time was over before.
+    pub complete: bool,
     /// What a person should be told.
     pub notices: Vec<Notice>,
 }
@@ -273,6 +285,8 @@ pub enum Event {
     Message(Message),
     /// An own message moved on; `was` is the id it had before it was sealed.
     State {
+        /// The channel.
+        channel: ChannelId,
         /// Its id now.
         id: MessageId,
         /// Its id before, if it changed.
@@ -290,7 +304,10 @@ pub enum Event {
         connected: bool,
     },
     /// Events were missed because they were not taken in time: read the store.
-    Lagged,
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
 }
 
 fn short(id: &impl fmt::Display) -> String {

@@ -8,6 +8,7 @@ use std::{
     convert::Infallible,
     fmt,
     hash::{Hash, Hasher},
+    str::FromStr,
 };
 
 use k256::{
@@ -43,6 +44,9 @@ pub enum KeyError {
     /// No point of the curve has this x coordinate.
     #[error("the public key is not on secp256k1: ask for the right key")]
     NotOnCurve,
+    /// Text that is no key.
+    #[error("a public key is 64 hexadecimal digits: copy it whole")]
+    Digits,
 }
 
 /// A signature was not made by this key for this message.
@@ -254,6 +258,16 @@ impl fmt::Debug for PublicKey {
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.bytes))
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| KeyError::Digits)?;
+        Self::from_bytes(&bytes)
     }
 }
 

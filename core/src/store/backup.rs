@@ -21,13 +21,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] if the file is there already.
     pub fn export(&self, to: &Path, passphrase: &str) -> Result<(), StoreError> {
+        let connection = self.connection.open()?;
         if to.exists() {
             return Err(StoreError::Exists);
         }
         let copy = self.path.with_extension("export");
         remove_if_there(&copy)?;
         let target = copy.to_str().ok_or(StoreError::BadBackup)?;
-        self.connection.execute("VACUUM INTO ?1", [target])?;
+        connection.execute("VACUUM INTO ?1", [target])?;
         let written = self.write_backup(&copy, to, passphrase);
         remove_if_there(&copy)?;
         if written.is_err() {

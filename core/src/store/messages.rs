@@ -127,6 +127,15 @@ impl Tx<'_> {
             .optional()?)
     }
 
+    /// The channel of a message, shown or not.
+    pub fn channel_of(&self, row: i64) -> Result<ChannelRow, StoreError> {
+        self.transaction
+            .prepare_cached("SELECT channel FROM messages WHERE id = ?1")?
+            .query_row([row], |row| Ok(ChannelRow(row.get(0)?)))
+            .optional()?
+            .ok_or(StoreError::Unknown("message"))
+    }
+
     /// One message.
     pub fn message(&self, row: i64) -> Result<StoredMessage, StoreError> {
         let mut statement = self.transaction.prepare_cached(

@@ -42,9 +42,9 @@ mod proto {
     include!(concat!(env!("OUT_DIR"), "/ailurus.store.v1.rs"));
 }
 
-/// An open profile.
+/// A profile, open unless it was [suspended](Store::suspend) or [closed](Store::close).
 pub struct Store {
-    connection: Connection,
+    connection: Link,
     cipher: ColumnCipher,
     data_key: DataKey,
     path: PathBuf,
@@ -96,7 +96,7 @@ impl Store {
 
     fn with(connection: Connection, data_key: DataKey, path: &Path) -> Self {
         Self {
-            connection,
+            connection: Link::Open(connection),
             cipher: ColumnCipher::new(&data_key),
             data_key,
             path: path.to_owned(),
@@ -106,7 +106,7 @@ impl Store {
     /// Puts the profile under another storage key.
     pub fn change_key(&mut self, key: &StorageKey) -> Result<(), StoreError> {
         let wrapped = self.data_key.wrap(key);
-        self.connection.execute(
+        self.connection.open()?.execute(
             "UPDATE meta SET value = ?1 WHERE key = 'data_key'",
             [wrapped],
         )?;
@@ -120,6 +120,7 @@ impl Store {
     ) -> Result<T, E> {
         let transaction = self
             .connection
+            .open_mut()?
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
         let tx = Tx {
@@ -138,6 +139,7 @@ impl Store {
     ) -> Result<T, E> {
         let transaction = self
             .connection
+            .open_mut()?
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(StoreError::from)?;
         work(&Tx {
@@ -150,21 +152,83 @@ impl Store {
     pub fn data_version(&self) -> Result<i64, StoreError> {
         Ok(self
             .connection
+            .open()?
             .query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
     /// Empties the write-ahead log, so that overwritten secrets do not linger in it. While another process reads, it
     /// stays until the last one closes the profile.
     pub fn scrub(&self) -> Result<(), StoreError> {
-        self.connection.busy_timeout(SCRUB_TIMEOUT)?;
+        let connection = self.connection.open()?;
+        connection.busy_timeout(SCRUB_TIMEOUT)?;
         let busy: bool =
-            self.connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         if busy {
             tracing::debug!("the write-ahead log is in use and was not emptied");
         }
         Ok(())
+    }
+
+    /// Lets the file and its locks go until [`Store::resume`]; the data key stays in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] after [`Store::close`].
+    pub fn suspend(&mut self) -> Result<(), StoreError> {
+        if matches!(self.connection, Link::Closed) {
+            return Err(StoreError::Closed);
+        }
+        self.connection = Link::Suspended;
+        Ok(())
+    }
+
+    /// Opens the file again after [`Store::suspend`].
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] after [`Store::close`], and whatever [`Store::open`] says; it stays suspended then.
+    pub fn resume(&mut self) -> Result<(), StoreError> {
+        match self.connection {
+            Link::Open(_) => return Ok(()),
+            Link::Closed => return Err(StoreError::Closed),
+            Link::Suspended => {}
+        }
+        if !self.path.exists() {
+            return Err(StoreError::Missing);
+        }
+        let mut connection = connect(&self.path)?;
+        migrations::run(&mut connection, None)?;
+        self.connection = Link::Open(connection);
+        Ok(())
+    }
+
+    /// Lets the file go for good.
+    pub fn close(&mut self) {
+        self.connection = Link::Closed;
+    }
+}
+
+/// The database's connection, where there is one.
+enum Link {
+    Open(Connection),
+    Suspended,
+    Closed,
+}
+
+impl Link {
+    fn open(&self) -> Result<&Connection, StoreError> {
+        match self {
+            Self::Open(connection) => Ok(connection),
+            Self::Suspended => Err(StoreError::Suspended),
+            Self::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    fn open_mut(&mut self) -> Result<&mut Connection, StoreError> {
+        match self {
+            Self::Open(connection) => Ok(connection),
+            Self::Suspended => Err(StoreError::Suspended),
+            Self::Closed => Err(StoreError::Closed),
+        }
     }
 }
 
@@ -274,6 +338,9 @@ pub enum StoreError {
         "the profile is in use by another process that does not let go; close it and try again"
     )]
     Busy,
+    /// Used after [`Store::close`].
+    #[error("the client was shut down; open it again")]
+    Closed,
     /// A record does not decrypt or decode.
     #[error("the profile is damaged ({0}); restore it from a backup")]
     Corrupt(&'static str),
@@ -287,7 +354,7 @@ pub enum StoreError {
     #[error("the profile's file cannot be used: {0}")]
     Io(#[from] std::io::Error),
     /// No profile.
-    #[error("there is no profile here; make one with `init`")]
+    #[error("there is no profile here; make one first, or choose the right folder")]
     Missing,
     /// A cap on something that others can grow.
     #[error("this phone keeps at most {limit} {what}; leave or delete some first")]
@@ -309,6 +376,9 @@ pub enum StoreError {
     /// Anything else that SQLite reports.
     #[error("the database reports: {0}")]
     Sqlite(rusqlite::Error),
+    /// Used between [`Store::suspend`] and [`Store::resume`].
+    #[error("the client is suspended; call resume first")]
+    Suspended,
     /// A record that is not there, or no longer.
     #[error("there is no such {0}")]
     Unknown(&'static str),

@@ -125,6 +125,7 @@ impl Asleep {
     fn options(&self) -> Options {
         Options {
             clock: Arc::new(SystemClock::with_offset(self.offset.as_millis())),
+            ..Options::default()
         }
     }
 }

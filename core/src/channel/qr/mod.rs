@@ -25,7 +25,7 @@ mod read;
 mod timing;
 
 pub use draw::QrCode;
-pub use read::{read_luma, read_png};
+pub use read::{read_luma, read_luma_rows, read_png};
 
 /// The most characters that [`QrCode::encode`] accepts, which is the length limit of a channel link.
 pub const MAX_TEXT_CHARS: usize = 470;

@@ -79,6 +79,44 @@ pub fn read_luma(width: usize, height: usize, luma: &[u8]) -> Result<Vec<String>
     Err(QrError::NothingFound)
 }
 
+/// The same for a camera's plane, whose rows are padded to `row_stride` bytes; the last one may end with its pixels.
+///
+/// # Errors
+/// As [`read_luma`]; [`QrError::BadDimensions`] also if `row_stride` is below `width` or `luma` too short or too long.
+pub fn read_luma_rows(
+    width: usize,
+    height: usize,
+    row_stride: usize,
+    luma: &[u8],
+) -> Result<Vec<String>, QrError> {
+    if width
+        .checked_mul(height)
+        .is_some_and(|pixels| pixels > MAX_PIXELS)
+    {
+        return Err(QrError::ImageTooLarge { width, height });
+    }
+    let whole = row_stride.checked_mul(height);
+    // Without the padding of the last row.
+    let least = whole.and_then(|whole| whole.checked_sub(row_stride.checked_sub(width)?));
+    let fits = least.is_some_and(|least| luma.len() >= least)
+        && whole.is_some_and(|whole| luma.len() <= whole);
+    if width == 0 || height == 0 || !fits {
+        return Err(QrError::BadDimensions {
+            width,
+            height,
+            len: luma.len(),
+        });
+    }
+    if row_stride == width {
+        return read_luma(width, height, luma);
+    }
+    let pixels: Vec<u8> = luma
+        .chunks(row_stride)
+        .flat_map(|row| row.iter().take(width).copied())
+        .collect();
+    read_luma(width, height, &pixels)
+}
+
 /// Reads all QR codes in a PNG file of any colour type; transparent parts count as white paper.
 ///
 /// # Errors
@@ -194,6 +232,18 @@ mod tests {
         }
 
         #[test]
+        fn no_stride_panics(
+            width in 0usize..60,
+            height in 0usize..60,
+            stride in prop_oneof![0usize..90, Just(usize::MAX)],
+            luma in vec(any::<u8>(), 0..5400),
+        ) {
+            let _ = read_luma_rows(width, height, stride, &luma);
+            let fitting = stride.saturating_mul(height).min(luma.len());
+            let _ = read_luma_rows(width, height, stride, &luma[..fitting]);
+        }
+
+        #[test]
         fn random_bytes_are_not_a_png(bytes in vec(any::<u8>(), 0..600)) {
             prop_assert!(matches!(read_png(&bytes), Err(QrError::NotPng(_))));
         }
@@ -300,6 +350,53 @@ mod tests {
                 Err(QrError::NothingFound)
             );
         }
+    }
+
+    #[test]
+    fn padded_rows_are_read_without_their_padding() {
+        let code = QrCode::encode("3yQ4Vp").unwrap();
+        let side = (code.width() + 8) * 3;
+        let stride = side + 37;
+        // The padding looks like modules, and would spoil the image.
+        let padded: Vec<u8> = (0..stride * side)
+            .map(|i| (i % stride, i / stride))
+            .map(|(x, y)| match (x / 3).wrapping_sub(4) {
+                _ if x >= side => u8::try_from(x * 7 % 256).unwrap(),
+                u if code.is_dark(u, (y / 3).wrapping_sub(4)) => 0,
+                _ => 255,
+            })
+            .collect();
+        let read = Ok(vec!["3yQ4Vp".to_owned()]);
+        assert_eq!(read_luma_rows(side, side, stride, &padded), read);
+        let short = &padded[..padded.len() - 37];
+        assert_eq!(read_luma_rows(side, side, stride, short), read);
+        assert_ne!(
+            read_luma(side, side, &padded[..side * side]),
+            read,
+            "the padding matters"
+        );
+
+        let bad = |len| {
+            Err(QrError::BadDimensions {
+                width: side,
+                height: side,
+                len,
+            })
+        };
+        for (stride, luma) in [
+            (stride, &short[..short.len() - 1]),
+            (side - 1, &padded[..(side - 1) * side]),
+            (usize::MAX, &padded[..]),
+            (side, &padded[..]),
+        ] {
+            assert_eq!(
+                read_luma_rows(side, side, stride, luma),
+                bad(luma.len()),
+                "{stride}"
+            );
+        }
+        assert!(read_luma_rows(0, 3, 8, &[0; 24]).is_err());
+        assert!(read_luma_rows(3, 0, 8, &[]).is_err());
     }
 
     #[test]

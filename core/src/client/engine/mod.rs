@@ -44,6 +44,8 @@ pub enum Change {
     Received(Message),
     /// An own message moved on.
     State {
+        /// The channel.
+        channel: ChannelId,
         /// Its id now.
         id: MessageId,
         /// Its id before it was sealed.

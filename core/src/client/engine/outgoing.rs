@@ -150,6 +150,7 @@ impl Engine {
                     tx.set_message_state(message, MessageState::Expired)?;
                     tx.unqueue(message)?;
                     changes.push(Change::State {
+                        channel: channel_of(tx, message)?,
                         id: tx.message(message)?.id,
                         was: None,
                         state: MessageState::Expired,
@@ -389,8 +390,15 @@ fn at_node(tx: &Tx<'_>, message: i64) -> Result<Option<Change>, Error> {
     tx.set_message_state(message, MessageState::AtNode)?;
     let id = tx.message(message)?.id;
     Ok(Some(Change::State {
+        channel: channel_of(tx, message)?,
         id,
         was: tx.provisional_id(message)?,
         state: MessageState::AtNode,
     }))
+}
+
+/// The present id of the channel that a message is in.
+fn channel_of(tx: &Tx<'_>, message: i64) -> Result<ChannelId, Error> {
+    let row = tx.channel_of(message)?;
+    Ok(tx.access_of(row)?.access.channel_id())
 }

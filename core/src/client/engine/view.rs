@@ -2,7 +2,9 @@
 
 use crate::channel::{ChannelId, MessageId};
 use crate::crypto::{PublicKey, kdf};
-use crate::store::{ChannelRow, ChannelState, MessageState, Page, StoredAuthor, StoredMessage, Tx};
+use crate::store::{
+    ChannelRow, ChannelState, MessageState, Page, StoredAuthor, StoredChannel, StoredMessage, Tx,
+};
 
 use super::{Engine, Error, Message};
 use crate::client::types::{ChannelSummary, Member};
@@ -11,28 +13,18 @@ impl Engine {
     /// All channels, oldest first.
     pub fn channels(&mut self) -> Result<Vec<ChannelSummary>, Error> {
         self.store.read(|tx| {
-            let mut summaries = Vec::new();
-            for channel in tx.channels()? {
-                let access = tx.access_of(channel.row)?;
-                let appointed = access.admins.contains(&channel.author.public());
-                summaries.push(ChannelSummary {
-                    id: access.access.channel_id(),
-                    name: channel.name,
-                    access: access.access.kind(),
-                    admin: channel.admin.is_some() || appointed,
-                    redpanda: access.access.is_redpanda(),
-                    moved: channel.state == ChannelState::Moved,
-                    muted: channel.muted,
-                    unread: tx.unread(channel.row, channel.read_up_to)?,
-                    members: tx
-                        .authors(channel.row)?
-                        .iter()
-                        .filter(|author| !author.removed)
-                        .count(),
-                    pending: tx.pending_count(access.row)?,
-                });
-            }
-            Ok(summaries)
+            tx.channels()?
+                .into_iter()
+                .map(|channel| summary(tx, channel))
+                .collect()
+        })
+    }
+
+    /// One channel, by its id, present or former.
+    pub fn channel(&mut self, id: &ChannelId) -> Result<ChannelSummary, Error> {
+        self.store.read(|tx| {
+            let row = channel_row(tx, id)?;
+            summary(tx, tx.channel(row)?)
         })
     }
 
@@ -176,6 +168,14 @@ impl Engine {
         })
     }
 
+    /// Marks as read what arrived in a channel up to and including a message.
+    pub fn mark_read_up_to(&mut self, id: &MessageId) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let (row, channel) = locate(tx, id)?;
+            Ok(tx.mark_read(channel, row)?)
+        })
+    }
+
     /// Deletes a message here.
     pub fn delete_message(&mut self, id: &MessageId) -> Result<(), Error> {
         self.store.write(|tx| {
@@ -195,6 +195,27 @@ pub enum Delivery {
     AtNode(MessageId),
     /// No node took it.
     Expired,
+}
+
+fn summary(tx: &Tx<'_>, channel: StoredChannel) -> Result<ChannelSummary, Error> {
+    let access = tx.access_of(channel.row)?;
+    let appointed = access.admins.contains(&channel.author.public());
+    Ok(ChannelSummary {
+        id: access.access.channel_id(),
+        name: channel.name,
+        access: access.access.kind(),
+        admin: channel.admin.is_some() || appointed,
+        redpanda: access.access.is_redpanda(),
+        moved: channel.state == ChannelState::Moved,
+        muted: channel.muted,
+        unread: tx.unread(channel.row, channel.read_up_to)?,
+        members: tx
+            .authors(channel.row)?
+            .iter()
+            .filter(|author| !author.removed)
+            .count(),
+        pending: tx.pending_count(access.row)?,
+    })
 }
 
 pub(super) fn channel_row(tx: &Tx<'_>, channel: &ChannelId) -> Result<ChannelRow, Error> {

@@ -189,14 +189,22 @@ impl Intake<'_> {
         let Some(author) = state.authors.get_mut(key.as_bytes()) else {
             return;
         };
-        if author.name == name && author.dh == dh {
+        // An introduction that says nothing takes nothing back, or its author could join again and again.
+        if (author.name == name && author.dh == dh) || (name.is_empty() && dh.is_none()) {
             return;
         }
+        let joined = author.name.is_empty() && author.dh.is_none() && !author.own;
         let newly_taken = taken && !author.name_taken && !author.own;
         author.name.clone_from(&name);
         author.dh = dh;
         author.name_taken = taken && !author.own;
         self.authors_touched.insert(author.row);
+        if joined {
+            self.done.changes.push(Change::Notice(Notice::Joined {
+                channel: state.id,
+                name: name.clone(),
+            }));
+        }
         if newly_taken {
             self.done.changes.push(Change::Notice(Notice::NameTaken {
                 channel: state.id,

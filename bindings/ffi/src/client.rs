@@ -1,0 +1,354 @@
+//! A profile: [`ailurus::client::Client`], one to one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailurus::channel::NodeLink;
+use ailurus::client::{self as core, Error, Options};
+use ailurus::store::StorageKey;
+use zeroize::Zeroizing;
+
+use crate::events::{Listener, Subscription};
+use crate::link::{channel_link, node_link};
+use crate::runtime::{Cancellation, disk, run, runtime};
+use crate::vault::Vault;
+use crate::{
+    AilurusError, AppState, Channel, ChannelId, ChannelSummary, KeyVault, Message, MessageId,
+    NetworkState, PollReport, PowerState, Wakeup,
+};
+
+/// A profile: its channels, its contacts with super nodes, and the messages on this phone. Two clients may use one
+/// folder, in one process or two: each sees what the other stores when it looks again.
+#[derive(uniffi::Object)]
+pub struct Client {
+    core: core::Client,
+}
+
+#[uniffi::export]
+impl Client {
+    /// Makes a profile in `folder`, under a storage key of 32 bytes that the app keeps. `name` is how it introduces
+    /// itself; `nodes` are the links of its super nodes.
+    ///
+    /// Fails with `ProfileExists` if there is one already; nothing is changed then.
+    #[uniffi::constructor]
+    pub async fn create(
+        folder: String,
+        key: Vec<u8>,
+        name: String,
+        nodes: Vec<String>,
+    ) -> Result<Arc<Self>, AilurusError> {
+        let (key, nodes) = (storage_key(key)?, node_links(&nodes)?);
+        let folder = PathBuf::from(folder);
+        let made =
+            disk(move || core::Client::create(&folder, &key, &name, &nodes, Options::default()));
+        Ok(Self::with(made.await?))
+    }
+
+    /// The same, with the storage key in a vault; a vault without one is given a new one.
+    #[uniffi::constructor]
+    pub async fn create_with_vault(
+        folder: String,
+        vault: Arc<dyn KeyVault>,
+        name: String,
+        nodes: Vec<String>,
+    ) -> Result<Arc<Self>, AilurusError> {
+        let nodes = node_links(&nodes)?;
+        let made = run(None, async move {
+            let vault = Arc::new(Vault(vault));
+            let folder = PathBuf::from(folder);
+            core::Client::create_with_vault(&folder, vault, &name, &nodes, Options::default()).await
+        });
+        Ok(Self::with(made.await?))
+    }
+
+    /// Opens the profile in `folder`.
+    ///
+    /// Fails with `WrongKey` or `NoProfile`; nothing is changed then.
+    #[uniffi::constructor]
+    pub async fn open(folder: String, key: Vec<u8>) -> Result<Arc<Self>, AilurusError> {
+        let key = storage_key(key)?;
+        let folder = PathBuf::from(folder);
+        let opened = disk(move || core::Client::open(&folder, &key, Options::default()));
+        Ok(Self::with(opened.await?))
+    }
+
+    /// The same, with the storage key in a vault.
+    #[uniffi::constructor]
+    pub async fn open_with_vault(
+        folder: String,
+        vault: Arc<dyn KeyVault>,
+    ) -> Result<Arc<Self>, AilurusError> {
+        let opened = run(None, async move {
+            let vault = Arc::new(Vault(vault));
+            core::Client::open_with_vault(&PathBuf::from(folder), vault, Options::default()).await
+        });
+        Ok(Self::with(opened.await?))
+    }
+
+    /// Makes a profile in `folder` from a backup. The phone that it was made on should not go on sending: both would
+    /// speak with one author key, and others would see that.
+    #[uniffi::constructor]
+    pub async fn import_backup(
+        backup: String,
+        passphrase: String,
+        folder: String,
+        key: Vec<u8>,
+    ) -> Result<Arc<Self>, AilurusError> {
+        let key = storage_key(key)?;
+        let passphrase = Zeroizing::new(passphrase);
+        let made = disk(move || {
+            let (backup, folder) = (PathBuf::from(backup), PathBuf::from(folder));
+            core::Client::import_backup(&backup, &passphrase, &folder, &key, Options::default())
+        });
+        Ok(Self::with(made.await?))
+    }
+
+    /// The same, with the storage key in a vault; a vault without one is given a new one.
+    #[uniffi::constructor]
+    pub async fn import_backup_with_vault(
+        backup: String,
+        passphrase: String,
+        folder: String,
+        vault: Arc<dyn KeyVault>,
+    ) -> Result<Arc<Self>, AilurusError> {
+        let passphrase = Zeroizing::new(passphrase);
+        let made = run(None, async move {
+            let vault = Arc::new(Vault(vault));
+            let (backup, folder) = (PathBuf::from(backup), PathBuf::from(folder));
+            let options = Options::default();
+            core::Client::import_backup_with_vault(&backup, &passphrase, &folder, vault, options)
+                .await
+        });
+        Ok(Self::with(made.await?))
+    }
+
+    /// Writes the whole profile into a new file that opens with `passphrase`.
+    pub async fn export_backup(&self, to: String, passphrase: String) -> Result<(), AilurusError> {
+        let passphrase = Zeroizing::new(passphrase);
+        self.disk(move |client| client.export_backup(&PathBuf::from(to), &passphrase))
+            .await
+    }
+
+    /// Puts the profile under another storage key of 32 bytes.
+    pub async fn change_storage_key(&self, key: Vec<u8>) -> Result<(), AilurusError> {
+        let key = storage_key(key)?;
+        self.disk(move |client| client.change_storage_key(&key))
+            .await
+    }
+
+    /// The name under which this profile introduces itself.
+    pub async fn name(&self) -> Result<String, AilurusError> {
+        self.disk(|client| client.name()).await
+    }
+
+    /// Adds a super node by its link, or changes the address of a known one.
+    pub async fn add_node(&self, link: String) -> Result<(), AilurusError> {
+        let link = node_link(&link)?;
+        self.disk(move |client| client.add_node(&link)).await
+    }
+
+    /// The links of this profile's super nodes.
+    pub async fn nodes(&self) -> Result<Vec<String>, AilurusError> {
+        self.disk(|client| Ok(client.nodes()?.iter().map(ToString::to_string).collect()))
+            .await
+    }
+
+    /// Makes a channel, of which this profile is admin. A name has 1 to 32 bytes.
+    pub async fn create_channel(&self, name: String) -> Result<Arc<Channel>, AilurusError> {
+        let id = self
+            .disk(move |client| client.create_channel(&name))
+            .await?;
+        Ok(self.with_id(id))
+    }
+
+    /// Joins a channel by its link, under the link's name unless another is given. A profile without super nodes takes
+    /// the link's.
+    #[uniffi::method(default(name = None))]
+    pub async fn join(
+        &self,
+        link: String,
+        name: Option<String>,
+    ) -> Result<Arc<Channel>, AilurusError> {
+        let link = channel_link(&link)?;
+        let id = self
+            .disk(move |client| client.join(&link, name.as_deref()))
+            .await?;
+        Ok(self.with_id(id))
+    }
+
+    /// All channels, oldest first.
+    pub async fn channels(&self) -> Result<Vec<ChannelSummary>, AilurusError> {
+        let channels = self.disk(|client| client.channels()).await?;
+        Ok(channels.into_iter().map(ChannelSummary::from).collect())
+    }
+
+    /// The channel with this id, present or former.
+    pub async fn channel(&self, id: ChannelId) -> Result<Arc<Channel>, AilurusError> {
+        let id = self.disk(move |client| client.channel(&id)).await?.id;
+        Ok(self.with_id(id))
+    }
+
+    /// The channel with this name, or whose id begins like this.
+    pub async fn find_channel(&self, name_or_prefix: String) -> Result<Arc<Channel>, AilurusError> {
+        let id = self
+            .disk(move |client| client.find_channel(&name_or_prefix))
+            .await?;
+        Ok(self.with_id(id))
+    }
+
+    /// One message, by its id or the one it was queued under.
+    pub async fn message(&self, id: MessageId) -> Result<Message, AilurusError> {
+        let message = self.disk(move |client| client.message(&id)).await?;
+        Ok(message.into())
+    }
+
+    /// Marks this message as read, and all that arrived in its channel before it.
+    pub async fn mark_read_up_to(&self, id: MessageId) -> Result<(), AilurusError> {
+        self.disk(move |client| client.mark_read_up_to(&id)).await
+    }
+
+    /// Deletes a message on this phone only; it does not come back.
+    pub async fn delete_message(&self, id: MessageId) -> Result<(), AilurusError> {
+        self.disk(move |client| client.delete_message(&id)).await
+    }
+
+    /// Changes whenever another process has written to this profile.
+    pub async fn data_version(&self) -> Result<i64, AilurusError> {
+        self.disk(|client| client.data_version()).await
+    }
+
+    /// Tells a listener what happens from now on, until the subscription is stopped or dropped, or the client is shut
+    /// down.
+    pub fn listen(&self, listener: Arc<dyn Listener>) -> Arc<Subscription> {
+        Subscription::start(self.core.events(), listener)
+    }
+
+    /// Sends what waits and fetches what is new, within about `budget`: the call for background jobs. What was not
+    /// done by then is done the next time.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn sync_once(
+        &self,
+        budget: Duration,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<PollReport, AilurusError> {
+        let client = self.core.clone();
+        let report = run(cancellation, async move { client.sync_once(budget).await });
+        Ok(report.await?.into())
+    }
+
+    /// The same, for a wake-up by push; the payload holds nothing that is needed.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn on_push(
+        &self,
+        payload: Vec<u8>,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<PollReport, AilurusError> {
+        let client = self.core.clone();
+        let report = run(cancellation, async move { client.on_push(&payload).await });
+        Ok(report.await?.into())
+    }
+
+    /// Waits until a super node has the message on disk, and returns its final id; nothing if that takes longer than
+    /// `timeout` (it stays queued) or the message expired.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn wait_delivered(
+        &self,
+        id: MessageId,
+        timeout: Duration,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<Option<MessageId>, AilurusError> {
+        let client = self.core.clone();
+        run(cancellation, async move {
+            client.wait_delivered(&id, timeout).await
+        })
+        .await
+    }
+
+    /// When to call `sync_once` next; nothing while connections are open.
+    pub fn next_wakeup(&self) -> Option<Wakeup> {
+        self.core.next_wakeup().map(Wakeup::from)
+    }
+
+    /// Tells the battery's state, at the start and when it changes.
+    pub fn set_power(&self, state: PowerState) {
+        self.core.set_power(state);
+    }
+
+    /// Tells the network's state, at the start and when it changes.
+    pub fn set_network(&self, state: NetworkState) {
+        let _runtime = runtime().enter();
+        self.core.set_network(state);
+    }
+
+    /// Tells whether a person looks at the app. A new client is in the background.
+    pub fn set_app_state(&self, state: AppState) {
+        let _runtime = runtime().enter();
+        self.core.set_app_state(state);
+    }
+
+    /// Closes all connections and files, because the system is about to stop the process; calls fail with `Suspended`
+    /// until `resume`. When it returns, no file lock is held.
+    pub async fn suspend(&self) -> Result<(), AilurusError> {
+        let client = self.core.clone();
+        run(None, async move { client.suspend().await }).await
+    }
+
+    /// Goes on after `suspend`.
+    pub async fn resume(&self) -> Result<(), AilurusError> {
+        let client = self.core.clone();
+        run(None, async move { client.resume().await }).await
+    }
+
+    /// Ends everything, running calls included: they and all later ones fail with `Closed`. A client that is dropped
+    /// does this by itself, but does not tell when it is done.
+    pub async fn shutdown(&self) -> Result<(), AilurusError> {
+        let client = self.core.clone();
+        run(None, async move {
+            client.shutdown().await;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Client {
+    fn with(core: core::Client) -> Arc<Self> {
+        Arc::new(Self { core })
+    }
+
+    fn with_id(&self, id: ChannelId) -> Arc<Channel> {
+        Arc::new(Channel::new(self.core.clone(), id))
+    }
+
+    async fn disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&core::Client) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, AilurusError> {
+        let client = self.core.clone();
+        disk(move || work(&client)).await
+    }
+}
+
+/// Channels that the app still holds do not keep a client running.
+impl Drop for Client {
+    fn drop(&mut self) {
+        let client = self.core.clone();
+        runtime().spawn(async move { client.shutdown().await });
+    }
+}
+
+fn storage_key(key: Vec<u8>) -> Result<StorageKey, AilurusError> {
+    let key = Zeroizing::new(key);
+    let bytes = key.as_slice().try_into().map_err(|_| {
+        AilurusError::BadInput(format!(
+            "a storage key has 32 bytes, not {}; pass the bytes that the key vault keeps",
+            key.len()
+        ))
+    })?;
+    Ok(StorageKey::from_bytes(bytes))
+}
+
+fn node_links(links: &[String]) -> Result<Vec<NodeLink>, AilurusError> {
+    links.iter().map(|link| node_link(link)).collect()
+}

@@ -1,0 +1,55 @@
+//! QR codes: drawn for a screen, and read from a camera's frames.
+
+use ailurus::channel::qr;
+use ailurus::client::Error;
+
+use crate::AilurusError;
+
+/// A QR code as modules, with the quiet zone that readers need around it.
+#[derive(uniffi::Record)]
+pub struct QrCode {
+    /// Modules on a side.
+    pub width: u32,
+    /// Row by row from the top, `width` times `width` bytes: 1 is dark, 0 is light.
+    pub modules: Vec<u8>,
+}
+
+/// Draws a link as modules, for a screen.
+#[uniffi::export]
+pub fn draw_qr(text: &str) -> Result<QrCode, AilurusError> {
+    let code = qr::QrCode::encode(text).map_err(Error::Qr)?;
+    Ok(QrCode {
+        width: u32::try_from(code.width()).unwrap_or(u32::MAX),
+        modules: code.modules().iter().map(|dark| u8::from(*dark)).collect(),
+    })
+}
+
+/// Draws a link as a PNG file with this many pixels a module: to share or print.
+#[uniffi::export]
+pub fn draw_qr_png(text: &str, module_pixels: u32) -> Result<Vec<u8>, AilurusError> {
+    let code = qr::QrCode::encode(text).map_err(Error::Qr)?;
+    Ok(code.to_png(module_pixels).map_err(Error::Qr)?)
+}
+
+/// Reads the QR codes in a camera's frame: one byte a pixel, 0 is black, rows from the top, `row_stride` bytes a row.
+/// It takes some milliseconds up to some hundred, on the thread that calls.
+///
+/// Fails with `NoCode` if there is none, as with most frames.
+#[uniffi::export]
+pub fn read_qr_luma(
+    width: u32,
+    height: u32,
+    row_stride: u32,
+    luma: Vec<u8>,
+) -> Result<Vec<String>, AilurusError> {
+    // On 32 bits and more this is exact; the reader refuses what is too large.
+    let [width, height, row_stride] =
+        [width, height, row_stride].map(|side| usize::try_from(side).unwrap_or(usize::MAX));
+    Ok(qr::read_luma_rows(width, height, row_stride, &luma).map_err(Error::Qr)?)
+}
+
+/// Reads the QR codes in a PNG file, such as a screenshot.
+#[uniffi::export]
+pub fn read_qr_png(png: Vec<u8>) -> Result<Vec<String>, AilurusError> {
+    Ok(qr::read_png(&png).map_err(Error::Qr)?)
+}

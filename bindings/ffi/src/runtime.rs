@@ -1,0 +1,106 @@
+//! The runtime that all calls share, and how calls are cancelled.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::{AilurusError, platform};
+
+/// Ends the calls that it was given to. Kotlin's coroutines cancel by themselves; Swift's tasks, and callers that keep
+/// a call in another thread, need this.
+#[derive(uniffi::Object)]
+pub struct Cancellation(watch::Sender<bool>);
+
+#[uniffi::export]
+impl Cancellation {
+    /// One that was not cancelled yet.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(false)))
+    }
+
+    /// Ends the calls, which then fail with `Cancelled`. Nothing that a super node acknowledged is lost.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Runs a call on the runtime. It ends when the returned future is dropped, or when it is cancelled.
+pub(crate) async fn run<T: Send + 'static>(
+    cancellation: Option<Arc<Cancellation>>,
+    call: impl Future<Output = Result<T, ailurus::client::Error>> + Send + 'static,
+) -> Result<T, AilurusError> {
+    Task(runtime().spawn(async move {
+        let Some(cancellation) = cancellation else {
+            return Ok(call.await?);
+        };
+        let mut cancelled = cancellation.0.subscribe();
+        tokio::select! {
+            biased;
+            _ = cancelled.wait_for(|cancelled| *cancelled) => Err(AilurusError::cancelled()),
+            done = call => Ok(done?),
+        }
+    }))
+    .await
+}
+
+/// Runs store work on a thread that may block. Once begun it runs to its end.
+pub(crate) async fn disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ailurus::client::Error> + Send + 'static,
+) -> Result<T, AilurusError> {
+    Task(runtime().spawn_blocking(move || Ok(work()?))).await
+}
+
+/// The runtime of this library; it is made at the first call and lives as long as the process.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        #[expect(
+            clippy::expect_used,
+            reason = "without threads nothing can run; the app gets an exception"
+        )]
+        Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(BLOCKING)
+            .thread_keep_alive(Duration::from_secs(5))
+            .thread_name("ailurus")
+            .on_thread_start(platform::thread_started)
+            .enable_all()
+            .build()
+            .expect("the threads of the runtime start")
+    })
+}
+
+/// A phone has more to do than this library.
+const WORKERS: usize = 2;
+/// Each live connection takes in messages on one, each disk call needs one for a moment, and a key vault may hold one.
+const BLOCKING: usize = 64;
+
+/// A spawned call, which is aborted when nobody waits for it any more.
+struct Task<T>(JoinHandle<Result<T, AilurusError>>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, AilurusError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|joined| match joined {
+                Ok(done) => done,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Err(AilurusError::cancelled()),
+            })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,219 @@
+//! What the client's tasks share: the engine, the sockets, and who is told of what happens.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::crypto::NodeKey;
+use crate::net::{ClientEndpoint, ClientOptions, Dialer};
+use crate::power::Power;
+use crate::store::{MessageState, StoredNode};
+use crate::wire::time::{Clock, UnixMillis};
+
+use super::engine::{Change, Engine};
+use super::lifecycle::Phase;
+use super::{Error, Event, lock};
+
+/// Tasks hold this; apps hold a [`super::Client`], and when they hold none any more the tasks end.
+pub(super) struct Inner {
+    pub(super) engine: Mutex<Engine>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) power: Mutex<Power>,
+    pub(super) phase: watch::Sender<Phase>,
+    network: Mutex<Network>,
+    /// Counts the changes of network.
+    pub(super) networks: watch::Sender<u64>,
+    /// Counts the additions of nodes.
+    pub(super) roster: watch::Sender<u64>,
+    /// `None` after the shutdown.
+    events: Mutex<Option<broadcast::Sender<Event>>>,
+    /// Counts up whenever there may be something to send.
+    pub(super) queued: watch::Sender<u64>,
+}
+
+/// The socket and, by node, what the next connection resumes with.
+#[derive(Default)]
+struct Network {
+    endpoint: Option<ClientEndpoint>,
+    dialers: HashMap<NodeKey, Arc<Dialer>>,
+    /// The phone has changed networks since the socket was opened.
+    stale: bool,
+}
+
+impl Inner {
+    pub(super) fn new(engine: Engine, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            engine: Mutex::new(engine),
+            power: Mutex::new(Power::new(clock.now())),
+            clock,
+            phase: watch::Sender::new(Phase::Running),
+            network: Mutex::default(),
+            networks: watch::Sender::new(0),
+            roster: watch::Sender::new(0),
+            events: Mutex::new(Some(broadcast::Sender::new(EVENTS))),
+            queued: watch::Sender::new(0),
+        }
+    }
+
+    /// The dialer of a node, kept so that the next connection resumes the last session.
+    pub(super) fn dialer(&self, node: &StoredNode) -> Result<Arc<Dialer>, Error> {
+        let mut network = lock(&self.network);
+        // Whoever stops the client sets the phase before it closes the socket.
+        if let Some(error) = self.phase.borrow().stopped() {
+            return Err(error);
+        }
+        if let Some(endpoint) = &network.endpoint
+            && network.stale
+        {
+            endpoint.rebind()?;
+        }
+        network.stale = false;
+        if let Some(dialer) = network.dialers.get(node.link.key()) {
+            return Ok(Arc::clone(dialer));
+        }
+        let endpoint = match &mut network.endpoint {
+            Some(endpoint) => endpoint,
+            vacant => vacant.insert(ClientEndpoint::bind(ClientOptions {
+                keep_alive: Some(KEEP_ALIVE),
+                idle_timeout: 2 * KEEP_ALIVE,
+                ..ClientOptions::default()
+            })?),
+        };
+        let dialer = Arc::new(endpoint.dialer(&node.pseudonym, *node.link.key())?);
+        network
+            .dialers
+            .insert(*node.link.key(), Arc::clone(&dialer));
+        Ok(dialer)
+    }
+
+    /// The next connection is made from a new socket, and live ones are made anew.
+    pub(super) fn network_changed(&self) {
+        lock(&self.network).stale = true;
+        count(&self.networks);
+    }
+
+    /// Closes all connections; what is returned tells when the nodes have heard of it.
+    pub(super) fn hang_up(&self) -> Option<ClientEndpoint> {
+        let Network { endpoint, .. } = std::mem::take(&mut *lock(&self.network));
+        if let Some(endpoint) = &endpoint {
+            endpoint.close(0, "bye");
+        }
+        endpoint
+    }
+
+    /// Runs store work on a thread that may block.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let inner = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let now = inner.clock.now();
+            work(&mut lock(&inner.engine), now)
+        })
+        .await
+        .map_err(|_| Error::ShutDown)?
+    }
+
+    /// Does what is due after these nodes were heard.
+    pub(super) async fn expire(self: &Arc<Self>, heard: &[NodeKey]) -> Result<Vec<Change>, Error> {
+        let heard = heard.to_vec();
+        let inner = Arc::clone(self);
+        // Told on the same thread: whoever waits here may give up.
+        self.blocking(move |engine, now| {
+            let changes = engine.expire(&heard, now)?;
+            for change in &changes {
+                inner.tell(change.clone());
+            }
+            Ok(changes)
+        })
+        .await
+    }
+
+    /// Runs `work` to its end, unless the client is suspended or shut down before.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut phase = self.phase.subscribe();
+        if let Some(error) = phase.borrow_and_update().stopped() {
+            return Err(error);
+        }
+        tokio::select! {
+            biased;
+            _ = phase.changed() => Err(phase.borrow().interrupted()),
+            done = work => done,
+        }
+    }
+
+    /// Notes for the plan that the nodes were asked.
+    pub(super) fn synced(&self) {
+        lock(&self.power).synced(self.clock.now());
+    }
+
+    /// There may be something to send.
+    pub(super) fn wake(&self) {
+        count(&self.queued);
+    }
+
+    /// There may be a node more.
+    pub(super) fn nodes_changed(&self) {
+        count(&self.roster);
+    }
+
+    /// Tells those who watch; nobody has to.
+    pub(super) fn tell(&self, change: Change) {
+        self.emit(match change {
+            Change::Received(message) => Event::Message(message),
+            Change::State {
+                channel,
+                id,
+                was,
+                state,
+            } => Event::State {
+                channel,
+                id,
+                was,
+                state,
+            },
+            Change::Expired(message) => Event::State {
+                channel: message.channel,
+                id: message.id,
+                was: None,
+                state: MessageState::Expired,
+            },
+            Change::Notice(notice) => Event::Notice(notice),
+        });
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        if let Some(events) = &*lock(&self.events) {
+            let _ = events.send(event);
+        }
+    }
+
+    /// A receiver of what is told from now on; after the shutdown, of nothing.
+    pub(super) fn watch(&self) -> broadcast::Receiver<Event> {
+        match &*lock(&self.events) {
+            Some(events) => events.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    /// Ends all streams of events after what is queued in them.
+    pub(super) fn end_events(&self) {
+        lock(&self.events).take();
+    }
+}
+
+/// Events that wait for a slow listener; then it is told that it lagged.
+const EVENTS: usize = 1_024;
+/// Carrier NATs forget a UDP flow after about 30 s; only live mode lasts that long.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+fn count(counter: &watch::Sender<u64>) {
+    counter.send_modify(|count| *count = count.wrapping_add(1));
+}

@@ -1,0 +1,166 @@
+//! Exchanges with the super nodes that end: polls, with or without a time limit, and waiting for delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::channel::MessageId;
+
+use super::conversation;
+use super::engine::{Change, Delivery};
+use super::{Client, Error, Notice, PollReport};
+
+impl Client {
+    /// One exchange with the super nodes: registers what is due, takes in all that is new, sends what waits.
+    /// A node that fails is reported as a notice; see [`PollReport::nodes_reached`].
+    ///
+    /// # Errors
+    /// [`Error::NoNode`], [`Error::ShutDown`], and whatever stops the store.
+    pub async fn poll(&self) -> Result<PollReport, Error> {
+        self.inner().unless_stopped(self.exchange(None)).await
+    }
+
+    /// A poll that ends within about `budget`, for a wake-up in the background. When the time is over it gives what
+    /// was received and stored so far, and [`PollReport::complete`] is false; the next poll goes on from there.
+    ///
+    /// # Errors
+    /// As [`Client::poll`]; that the time is over is no error.
+    pub async fn sync_once(&self, budget: Duration) -> Result<PollReport, Error> {
+        let deadline = Instant::now().checked_add(budget);
+        self.inner().unless_stopped(self.exchange(deadline)).await
+    }
+
+    /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. A push carries no
+    /// content, so whatever `payload` holds is ignored.
+    ///
+    /// # Errors
+    /// As [`Client::poll`].
+    pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
+        let _ = payload;
+        self.sync_once(PUSH_BUDGET).await
+    }
+
+    /// Drives the exchange until a node has the message on disk, and returns its final id; `None` if that takes
+    /// longer than `timeout` (it stays queued) or the message expired.
+    ///
+    /// # Errors
+    /// As [`Client::poll`].
+    pub async fn wait_delivered(
+        &self,
+        id: &MessageId,
+        timeout: Duration,
+    ) -> Result<Option<MessageId>, Error> {
+        self.inner()
+            .unless_stopped(self.deliver(id, Instant::now() + timeout))
+            .await
+    }
+
+    async fn deliver(&self, id: &MessageId, deadline: Instant) -> Result<Option<MessageId>, Error> {
+        loop {
+            match self.engine().delivery(id)? {
+                Delivery::AtNode(id) => return Ok(Some(id)),
+                Delivery::Expired => return Ok(None),
+                Delivery::Queued => {}
+            }
+            match timeout_at(deadline, self.exchange(None)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Ok(None),
+            }
+            if matches!(self.engine().delivery(id)?, Delivery::Queued) {
+                if Instant::now() + AGAIN >= deadline {
+                    return Ok(None);
+                }
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    async fn exchange(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
+        let result = self.ask_nodes(deadline).await;
+        // Also if no node answered: asking sooner would only wake the radio more often.
+        self.inner().synced();
+        result
+    }
+
+    async fn ask_nodes(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
+        let inner = self.inner();
+        let mut report = PollReport::default();
+        let Some(nodes) = within(deadline, inner.blocking(|engine, _| engine.nodes())).await else {
+            return Ok(report);
+        };
+        let nodes = nodes?;
+        if nodes.is_empty() {
+            return Err(Error::NoNode);
+        }
+        report.complete = true;
+        let mut heard = Vec::new();
+        let mut tasks = JoinSet::new();
+        // Nodes do not complete each other yet, so each is asked.
+        for node in nodes {
+            let inner = Arc::clone(inner);
+            tasks.spawn(async move {
+                let key = *node.link.key();
+                (key, conversation::poll(&inner, &node, deadline).await)
+            });
+        }
+        while let Some(finished) = tasks.join_next().await {
+            let (node, outcome) = finished.map_err(|_| Error::ShutDown)?;
+            report.bytes_sent += outcome.bytes.0;
+            report.bytes_received += outcome.bytes.1;
+            collect(&mut report, outcome.changes);
+            match outcome.result {
+                Some(Ok(())) => {
+                    report.nodes_reached += 1;
+                    heard.push(node);
+                }
+                Some(Err(Error::Store(error))) => return Err(Error::Store(error)),
+                Some(Err(error)) => {
+                    let notice = Notice::Unreachable {
+                        node,
+                        reason: error.to_string(),
+                    };
+                    inner.tell(Change::Notice(notice.clone()));
+                    report.notices.push(notice);
+                }
+                None => report.complete = false,
+            }
+        }
+        if let Some(changes) = within(deadline, inner.expire(&heard)).await {
+            collect(&mut report, changes?);
+        }
+        report.messages.sort_by_key(|message| message.time);
+        Ok(report)
+    }
+}
+
+/// What platforms grant a push is about 30 s; the rest is for the app.
+const PUSH_BUDGET: Duration = Duration::from_secs(25);
+/// Between two tries to deliver.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What `work` gives; `None` if it is not done by `deadline`.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+fn collect(report: &mut PollReport, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Received(message) => report.messages.push(message),
+            Change::Expired(message) => report.expired.push(message),
+            Change::Notice(notice) if !report.notices.contains(&notice) => {
+                report.notices.push(notice);
+            }
+            Change::Notice(_) | Change::State { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Room `power`: when a light client connects, decided from what the platform tells about the phone.
+//!
+//! In the foreground a client is live; in the background it holds no connection, because carrier NATs forget UDP in
+//! about 30 seconds, and wakes up now and then instead. The plan is the same for all phones as yet.
+
+use std::time::Duration;
+
+use crate::wire::time::UnixMillis;
+
+/// The battery, as the platform tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowerState {
+    /// How full it is, from 0 to 100; `None` if that is not known.
+    pub battery_percent: Option<u8>,
+    /// Power comes from outside.
+    pub charging: bool,
+    /// The user has switched the platform's power saver on.
+    pub saver: bool,
+}
+
+/// What the phone is connected by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// By nothing.
+    None,
+    /// A wireless LAN.
+    Wifi,
+    /// A mobile network.
+    Cellular,
+    /// Anything else, or not known.
+    #[default]
+    Other,
+}
+
+/// The network, as the platform tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkState {
+    /// What the phone is connected by.
+    pub kind: NetworkKind,
+    /// Traffic costs money.
+    pub metered: bool,
+    /// In a foreign mobile network.
+    pub roaming: bool,
+}
+
+/// Whether a person looks at the app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AppState {
+    /// On the screen.
+    Foreground,
+    /// Not on the screen, where every client begins.
+    #[default]
+    Background,
+}
+
+/// What a wake-up is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WakeupReason {
+    /// To ask the super nodes for what is new.
+    Sync,
+}
+
+/// When the app asks its platform to be woken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wakeup {
+    /// Not before this, by the client's clock.
+    pub at: UnixMillis,
+    /// How much later will do, so that the platform can wake several apps at once.
+    pub slack: Duration,
+    /// What it is for.
+    pub reasons: Vec<WakeupReason>,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Keep a connection to each super node.
+    Live,
+    /// Hold none, and wake up then.
+    Wakeup(Wakeup),
+}
+
+/// Turns what the platform tells into a plan.
+///
+/// Battery and network change nothing yet: they are kept, and a later version decides by them.
+#[derive(Clone, Copy, Debug)]
+pub struct Power {
+    power: PowerState,
+    network: NetworkState,
+    app: AppState,
+    synced: UnixMillis,
+}
+
+impl Power {
+    /// Begins in the background; the first wake-up is counted from `now`.
+    pub fn new(now: UnixMillis) -> Self {
+        Self {
+            power: PowerState::default(),
+            network: NetworkState::default(),
+            app: AppState::default(),
+            synced: now,
+        }
+    }
+
+    /// Takes in the battery's state; returns whether it is another one.
+    pub fn set_power(&mut self, state: PowerState) -> bool {
+        std::mem::replace(&mut self.power, state) != state
+    }
+
+    /// Takes in the network's state; returns whether it is another one.
+    pub fn set_network(&mut self, state: NetworkState) -> bool {
+        std::mem::replace(&mut self.network, state) != state
+    }
+
+    /// Takes in whether the app is on the screen; returns whether that is new.
+    pub fn set_app_state(&mut self, state: AppState) -> bool {
+        std::mem::replace(&mut self.app, state) != state
+    }
+
+    /// Notes that the super nodes were asked at `now`.
+    pub fn synced(&mut self, now: UnixMillis) {
+        self.synced = now;
+    }
+
+    /// What to do, seen from `now`.
+    pub fn plan(&mut self, now: UnixMillis) -> Plan {
+        if self.app == AppState::Foreground {
+            return Plan::Live;
+        }
+        // A sync "later than now" is from before the clock was set back.
+        self.synced = self.synced.min(now);
+        Plan::Wakeup(Wakeup {
+            at: self.synced.after(INTERVAL).max(now),
+            slack: SLACK,
+            reasons: vec![WakeupReason::Sync],
+        })
+    }
+}
+
+/// Between two syncs in the background: Android grants periodic work no more often.
+const INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// How much later a wake-up may come.
+const SLACK: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
+    fn wakeup(power: &mut Power, now: UnixMillis) -> UnixMillis {
+        match power.plan(now) {
+            Plan::Wakeup(wakeup) => {
+                assert_eq!(wakeup.slack, minutes(5));
+                assert_eq!(wakeup.reasons, [WakeupReason::Sync]);
+                wakeup.at
+            }
+            Plan::Live => panic!("live in the background"),
+        }
+    }
+
+    #[test]
+    fn a_new_client_is_in_the_background_and_wakes_after_a_quarter_of_an_hour() {
+        let mut power = Power::new(START);
+        assert_eq!(wakeup(&mut power, START), START.after(minutes(15)));
+        let later = START.after(minutes(4));
+        assert_eq!(wakeup(&mut power, later), START.after(minutes(15)));
+        power.synced(later);
+        assert_eq!(wakeup(&mut power, later), later.after(minutes(15)));
+    }
+
+    #[test]
+    fn a_wakeup_that_is_overdue_is_now() {
+        let mut power = Power::new(START);
+        let late = START.after(minutes(600));
+        assert_eq!(wakeup(&mut power, late), late);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_delays_no_wakeup_for_ever() {
+        let mut power = Power::new(START);
+        let before = START.before(minutes(100_000));
+        assert_eq!(wakeup(&mut power, before), before.after(minutes(15)));
+        // Time goes on, and so the wake-up comes.
+        let due = before.after(minutes(15));
+        assert_eq!(wakeup(&mut power, due), due);
+    }
+
+    #[test]
+    fn the_foreground_is_live() {
+        let mut power = Power::new(START);
+        assert!(power.set_app_state(AppState::Foreground));
+        assert!(!power.set_app_state(AppState::Foreground), "nothing new");
+        assert_eq!(power.plan(START), Plan::Live);
+        assert!(power.set_app_state(AppState::Background));
+        assert_eq!(wakeup(&mut power, START), START.after(minutes(15)));
+    }
+
+    #[test]
+    fn battery_and_network_are_told_apart_but_change_no_plan_yet() {
+        let mut power = Power::new(START);
+        let plan = power.plan(START);
+        assert!(!power.set_power(PowerState::default()));
+        assert!(power.set_power(PowerState {
+            battery_percent: Some(3),
+            charging: false,
+            saver: true,
+        }));
+        assert!(!power.set_network(NetworkState::default()));
+        assert!(power.set_network(NetworkState {
+            kind: NetworkKind::Cellular,
+            metered: true,
+            roaming: true,
+        }));
+        assert_eq!(power.plan(START), plan);
+    }
+}
