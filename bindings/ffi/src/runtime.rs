@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ailurus::client::Error;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::{AilurusError, platform};
@@ -34,27 +34,35 @@ impl Cancellation {
 /// Runs a call on the runtime. It ends when the returned future is dropped, or when it is cancelled.
 pub(crate) async fn run<T: Send + 'static>(
     cancellation: Option<Arc<Cancellation>>,
-    call: impl Future<Output = Result<T, ailurus::client::Error>> + Send + 'static,
+    call: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, AilurusError> {
-    Task(runtime().spawn(async move {
-        let Some(cancellation) = cancellation else {
-            return Ok(call.await?);
-        };
-        let mut cancelled = cancellation.0.subscribe();
-        tokio::select! {
-            biased;
-            _ = cancelled.wait_for(|cancelled| *cancelled) => Err(AilurusError::cancelled()),
-            done = call => Ok(done?),
-        }
-    }))
-    .await
+    let (answer, answered) = oneshot::channel();
+    // Boxed, here and below, or each call would bring its own copy of tokio's task into the library.
+    let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+        // Nobody may be waiting any more.
+        let _ = answer.send(call.await);
+    });
+    let task = Task(runtime().spawn(task));
+    let Some(cancellation) = cancellation else {
+        return outcome(task, answered).await;
+    };
+    let mut cancelled = cancellation.0.subscribe();
+    tokio::select! {
+        biased;
+        _ = cancelled.wait_for(|cancelled| *cancelled) => Err(AilurusError::cancelled()),
+        done = outcome(task, answered) => done,
+    }
 }
 
 /// Runs store work on a thread that may block. Once begun it runs to its end.
 pub(crate) async fn disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ailurus::client::Error> + Send + 'static,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, AilurusError> {
-    Task(runtime().spawn_blocking(move || Ok(work()?))).await
+    let (answer, answered) = oneshot::channel();
+    let task: Box<dyn FnOnce() + Send> = Box::new(move || {
+        let _ = answer.send(work());
+    });
+    outcome(Task(runtime().spawn_blocking(task)), answered).await
 }
 
 /// The runtime of this library; it is made at the first call and lives as long as the process.
@@ -83,24 +91,23 @@ const WORKERS: usize = 2;
 const BLOCKING: usize = 64;
 
 /// A spawned call, which is aborted when nobody waits for it any more.
-struct Task<T>(JoinHandle<Result<T, AilurusError>>);
+struct Task(JoinHandle<()>);
 
-impl<T> Future for Task<T> {
-    type Output = Result<T, AilurusError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(context)
-            .map(|joined| match joined {
-                Ok(done) => done,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Err(AilurusError::cancelled()),
-            })
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+async fn outcome<T>(
+    mut task: Task,
+    answered: oneshot::Receiver<Result<T, Error>>,
+) -> Result<T, AilurusError> {
+    if let Ok(done) = answered.await {
+        return Ok(done?);
+    }
+    match (&mut task.0).await {
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        _ => Err(AilurusError::cancelled()),
     }
 }

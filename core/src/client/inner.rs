@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::crypto::NodeKey;
 use crate::net::{ClientEndpoint, ClientOptions, Dialer};
@@ -110,12 +110,15 @@ impl Inner {
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let inner = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        // Boxed, or each kind of work would bring its own copy of tokio's task into the library.
+        let task: Box<dyn FnOnce() + Send> = Box::new(move || {
             let now = inner.clock.now();
-            work(&mut lock(&inner.engine), now)
-        })
-        .await
-        .map_err(|_| Error::ShutDown)?
+            // Nobody may be waiting any more.
+            let _ = answer.send(work(&mut lock(&inner.engine), now));
+        });
+        tokio::task::spawn_blocking(task);
+        answered.await.map_err(|_| Error::ShutDown)?
     }
 
     /// Does what is due after these nodes were heard.

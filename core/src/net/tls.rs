@@ -20,7 +20,8 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key,
+        CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
+        ring, verify_tls13_signature_with_raw_key,
     },
     pki_types::{
         CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
@@ -30,7 +31,7 @@ use rustls::{
         AlwaysResolvesServerRawPublicKeys, ServerSessionMemoryCache,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SigningKey},
 };
 use tokio::sync::Notify;
 
@@ -116,8 +117,8 @@ pub(super) fn peer_key(connection: &quinn::Connection) -> Option<[u8; 32]> {
     ed25519_key(chain.first()?)
 }
 
-/// `ring`, named here so that no process-wide default is needed, with one key exchange and two
-/// suites: a smaller ClientHello, and nothing to negotiate.
+/// Exactly what is spoken here, by `ring`: one key exchange, two suites and Ed25519. There is nothing to negotiate, the
+/// ClientHello is small, and no other curve and no RSA is linked into a phone's library.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
@@ -125,8 +126,40 @@ fn provider() -> Arc<CryptoProvider> {
             ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         ],
         kx_groups: vec![ring::kx_group::X25519],
-        ..ring::default_provider()
+        signature_verification_algorithms: ED25519,
+        secure_random: &Ring,
+        key_provider: &Ring,
     })
+}
+
+static ED25519: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[webpki::ring::ED25519],
+    mapping: &[(SignatureScheme::ED25519, &[webpki::ring::ED25519])],
+};
+
+#[derive(Debug)]
+struct Ring;
+
+impl SecureRandom for Ring {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        use ::ring::rand::SecureRandom as _;
+
+        ::ring::rand::SystemRandom::new()
+            .fill(bytes)
+            .map_err(|_| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Ring {
+    fn load_private_key(
+        &self,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, Error> {
+        match key {
+            PrivateKeyDer::Pkcs8(key) => ring::sign::any_eddsa_type(&key),
+            _ => Err(Error::General("only PKCS#8 keys are used here".into())),
+        }
+    }
 }
 
 fn no_initial_suite() -> Error {
