@@ -24,6 +24,17 @@ pub struct Spec {
 pub enum Limit {
     AtMost(f64),
     AtLeast(f64),
+    /// Only reported.
+    None,
+}
+
+impl Limit {
+    fn figure(&self) -> Option<f64> {
+        match self {
+            Self::AtMost(limit) | Self::AtLeast(limit) => Some(*limit),
+            Self::None => None,
+        }
+    }
 }
 
 /// Rows that are measured together.
@@ -86,7 +97,8 @@ pub struct Row {
     pub name: &'static str,
     value: Option<f64>,
     unit: &'static str,
-    limit: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<f64>,
     pub ok: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<f64>,
@@ -128,13 +140,10 @@ impl Suite {
 impl Spec {
     fn judged(&self, row: &Measured) -> Row {
         let value = significant(row.value);
-        let (limit, reached) = match self.limit {
-            Limit::AtMost(limit) => (limit, value <= limit),
-            Limit::AtLeast(limit) => (limit, value >= limit),
-        };
-        let direction = match self.limit {
-            Limit::AtMost(_) => "at most the limit",
-            Limit::AtLeast(_) => "at least the limit",
+        let (reached, direction) = match self.limit {
+            Limit::AtMost(limit) => (value <= limit, "at most the limit"),
+            Limit::AtLeast(limit) => (value >= limit, "at least the limit"),
+            Limit::None => (true, "reported"),
         };
         let mut note = format!("{direction}; {}", row.note);
         if let Some(fault) = &row.fault {
@@ -145,7 +154,7 @@ impl Spec {
             name: self.name,
             value: Some(value),
             unit: self.unit,
-            limit,
+            limit: self.limit.figure(),
             ok: reached && row.fault.is_none(),
             floor: row.floor.map(significant),
             note,
@@ -153,12 +162,11 @@ impl Spec {
     }
 
     fn failed(&self, failure: &str) -> Row {
-        let (Limit::AtMost(limit) | Limit::AtLeast(limit)) = self.limit;
         Row {
             name: self.name,
             value: None,
             unit: self.unit,
-            limit,
+            limit: self.limit.figure(),
             ok: false,
             floor: None,
             note: format!("FAULT: {failure}"),

@@ -8,7 +8,7 @@ use std::{
 use ailurus::{
     channel::{Epoch, Link, MessageId, NodeLink},
     client::{Client, Options, PROFILE_FILE, Page, engine::Engine},
-    crypto::{OsEntropy, SeededEntropy, entropy, sha256},
+    crypto::{NodeKey, OsEntropy, SeededEntropy, entropy, sha256},
     store::{self, StorageKey},
     wire::node::{Batch, Request},
 };
@@ -91,6 +91,16 @@ async fn run() -> Result<Vec<Measured>, Failure> {
         Measured::new("catch_up_bytes", &sample(bytes)?),
     ])
 }
+
+/// Makes a profile in `folder` that holds all these messages in one channel.
+pub fn stored_profile(folder: &Path, clock: BenchClock) -> Result<(), Failure> {
+    let node = NodeLink::new(NodeKey::from_bytes([7; 32]), "127.0.0.1", 4433)?;
+    Work::prepare(clock)?.floor(folder, &node)?;
+    Ok(())
+}
+
+/// The storage key of all profiles here.
+pub const KEY: [u8; 32] = [1; 32];
 
 /// What is sent, and what must arrive.
 struct Work {
@@ -214,7 +224,7 @@ fn digest<'a>(messages: impl Iterator<Item = (&'a MessageId, &'a str)>) -> [u8; 
 }
 
 fn storage_key() -> StorageKey {
-    StorageKey::from_bytes([1; 32])
+    StorageKey::from_bytes(KEY)
 }
 
 const RUNS: usize = 7;

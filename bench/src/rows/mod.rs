@@ -4,6 +4,8 @@ mod catch_up;
 mod empty_poll;
 mod fan_out;
 mod idle;
+mod jvm;
+mod phone;
 mod publish;
 
 use crate::harness::{Failure, row::Suite};
@@ -15,6 +17,8 @@ pub const SUITES: &[Suite] = &[
     publish::SUITE,
     fan_out::SUITE,
     idle::SUITE,
+    phone::SUITE,
+    jvm::SUITE,
 ];
 
 /// Plays a role in another process.
@@ -26,6 +30,8 @@ pub fn play(role: &[String]) -> Result<(), Failure> {
     let played = match name.as_str() {
         publish::ROLE => runtime.block_on(publish::play(arguments)),
         fan_out::ROLE => runtime.block_on(fan_out::play(arguments)),
+        phone::COLD_START => phone::play_cold_start(arguments),
+        phone::POLL => runtime.block_on(phone::play_poll(arguments)),
         idle::ROLE => runtime.block_on(idle::play(arguments)),
         _ => Err(format!("there is no role {name}").into()),
     };
