@@ -5,7 +5,7 @@ use ailurus::client::Error;
 
 use crate::AilurusError;
 
-/// A QR code as modules, with the quiet zone that readers need around it.
+/// A QR code as modules, with the four light ones around it that readers need.
 #[derive(uniffi::Record)]
 pub struct QrCode {
     /// Modules on a side.
@@ -18,11 +18,22 @@ pub struct QrCode {
 #[uniffi::export]
 pub fn draw_qr(text: &str) -> Result<QrCode, AilurusError> {
     let code = qr::QrCode::encode(text).map_err(Error::Qr)?;
+    let width = code.width() + 2 * QUIET_ZONE;
+    // Left of and above the code the subtraction wraps far beyond it, where all is light.
+    let dark =
+        |x: usize, y: usize| code.is_dark(x.wrapping_sub(QUIET_ZONE), y.wrapping_sub(QUIET_ZONE));
+    let modules = (0..width)
+        .flat_map(|y| (0..width).map(move |x| (x, y)))
+        .map(|(x, y)| u8::from(dark(x, y)))
+        .collect();
     Ok(QrCode {
-        width: u32::try_from(code.width()).unwrap_or(u32::MAX),
-        modules: code.modules().iter().map(|dark| u8::from(*dark)).collect(),
+        width: u32::try_from(width).unwrap_or(u32::MAX),
+        modules,
     })
 }
+
+/// ISO/IEC 18004, section 6.3.8.
+const QUIET_ZONE: usize = 4;
 
 /// Draws a link as a PNG file with this many pixels a module: to share or print.
 #[uniffi::export]

@@ -111,3 +111,49 @@ async fn outcome<T>(
         _ => Err(AilurusError::cancelled()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_reaches_the_caller() {
+        let call = || runtime().block_on(run(None, async { panic!("in a call") }));
+        let caught = catch_unwind(AssertUnwindSafe(|| -> Result<(), _> { call() }));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"in a call"));
+        let work = || runtime().block_on(disk(|| panic!("on a disk")));
+        let caught = catch_unwind(AssertUnwindSafe(|| -> Result<(), _> { work() }));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"on a disk"));
+        // The threads live on.
+        assert_eq!(runtime().block_on(disk(|| Ok(7))).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_cancelled_call_ends_and_drops_its_work() {
+        struct Told(Option<std::sync::mpsc::Sender<()>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let _ = self.0.take().unwrap().send(());
+            }
+        }
+        let (sender, dropped) = std::sync::mpsc::channel();
+        let cancellation = Cancellation::new();
+        let told = Told(Some(sender));
+        let call = run(Some(Arc::clone(&cancellation)), async move {
+            let _told = told;
+            pending::<Result<(), Error>>().await
+        });
+        let call = runtime().spawn(call);
+        assert!(dropped.recv_timeout(Duration::from_millis(50)).is_err());
+        cancellation.cancel();
+        let ended = runtime().block_on(call).unwrap();
+        assert!(
+            matches!(ended, Err(AilurusError::Cancelled(_))),
+            "{ended:?}"
+        );
+        dropped.recv_timeout(Duration::from_secs(5)).unwrap();
+    }
+}

@@ -1,0 +1,224 @@
+//! The UniFFI face, called from Rust: what the border itself adds to `ailurus::client`.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ailurus_ffi::{
+    AccessKind, AilurusError, Client, Event, KeyVault, LinkInfo, Listener, ListenerError, Page,
+    VaultError, draw_qr, draw_qr_png, inspect_link, read_qr_luma, read_qr_png,
+};
+
+const NODE: &str = "127.0.0.1";
+
+fn node_link() -> String {
+    let key = ailurus::crypto::NodeKey::from_bytes([7; 32]);
+    ailurus::channel::NodeLink::new(key, NODE, 4433)
+        .unwrap()
+        .to_string()
+}
+
+fn block<T>(call: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(call)
+}
+
+fn client(folder: &std::path::Path) -> Arc<Client> {
+    let folder = folder.join("profile").display().to_string();
+    block(Client::create(
+        folder,
+        vec![7; 32],
+        "Alice".to_owned(),
+        vec![node_link()],
+    ))
+    .unwrap()
+}
+
+#[test]
+fn calls_need_no_runtime_of_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    block(async {
+        let channel = client.create_channel("Bamboo".to_owned()).await.unwrap();
+        let id = channel.send("hello".to_owned()).await.unwrap();
+        let page = channel.messages(Page::Latest, 50).await.unwrap();
+        assert_eq!(page.len(), 1);
+        assert_eq!((page[0].id, page[0].text.as_str()), (id, "hello"));
+        let before = Page::Before { message: id };
+        assert!(channel.messages(before, 50).await.unwrap().is_empty());
+        assert_eq!(client.channels().await.unwrap()[0].name, "Bamboo");
+        assert_eq!(client.nodes().await.unwrap(), [node_link()]);
+    });
+    client.set_app_state(ailurus_ffi::AppState::Foreground);
+    assert!(client.next_wakeup().is_none());
+    client.set_app_state(ailurus_ffi::AppState::Background);
+    let wakeup = client.next_wakeup().unwrap();
+    assert!(wakeup.at > std::time::SystemTime::now());
+}
+
+#[test]
+fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let alice = client(folder.path());
+    let path = folder.path().join("profile").display().to_string();
+    let kind = |error: AilurusError| {
+        let sentence = error.to_string();
+        assert!(
+            sentence.len() > 20 && !sentence.contains("0909"),
+            "{sentence}"
+        );
+        let debug = format!("{error:?}");
+        debug.split('(').next().unwrap().to_owned()
+    };
+    block(async {
+        let open = |key: Vec<u8>, folder: &str| Client::open(folder.to_owned(), key);
+        let failed = |result: Result<Arc<Client>, AilurusError>| kind(result.err().unwrap());
+        assert_eq!(failed(open(vec![9; 32], &path).await), "WrongKey");
+        assert_eq!(failed(open(vec![9; 31], &path).await), "BadInput");
+        let nowhere = folder.path().join("nowhere").display().to_string();
+        assert_eq!(failed(open(vec![9; 32], &nowhere).await), "NoProfile");
+        let again = Client::create(path.clone(), vec![7; 32], "Alice".into(), Vec::new());
+        assert_eq!(failed(again.await), "ProfileExists");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let below = file.join("profile").display().to_string();
+        let bad = Client::create(below, vec![7; 32], "Alice".into(), Vec::new());
+        assert!(["Io", "ReadOnly"].contains(&failed(bad.await).as_str()));
+
+        assert_eq!(
+            kind(alice.join("af111".into(), None).await.err().unwrap()),
+            "BadLink"
+        );
+        assert_eq!(
+            kind(alice.add_node("an1".into()).await.unwrap_err()),
+            "BadLink"
+        );
+        assert_eq!(
+            kind(alice.find_channel("nobody".into()).await.err().unwrap()),
+            "NotFound"
+        );
+        let channel = alice.create_channel("Bamboo".into()).await.unwrap();
+        assert_eq!(
+            kind(channel.send("x".repeat(20_000)).await.unwrap_err()),
+            "BadInput"
+        );
+        alice.shutdown().await.unwrap();
+        assert_eq!(
+            kind(channel.send("late".into()).await.unwrap_err()),
+            "Closed"
+        );
+        assert_eq!(kind(alice.name().await.unwrap_err()), "Closed");
+    });
+}
+
+#[test]
+fn links_and_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let link = block(async {
+        let channel = client.create_channel("Bamboo".to_owned()).await.unwrap();
+        channel.link(AccessKind::Read, true).await.unwrap()
+    });
+    let LinkInfo::Channel { name, access, .. } =
+        inspect_link(&format!(" ailurus:{link}\n")).unwrap()
+    else {
+        panic!("a channel link is one");
+    };
+    assert_eq!((name.as_str(), access), ("Bamboo", AccessKind::Read));
+    let LinkInfo::Node { host, port, .. } = inspect_link(&node_link()).unwrap() else {
+        panic!("a node link is one");
+    };
+    assert_eq!((host.as_str(), port), (NODE, 4433));
+    assert!(matches!(
+        inspect_link("hello"),
+        Err(AilurusError::BadLink(_))
+    ));
+
+    assert_eq!(
+        read_qr_png(draw_qr_png(&link, 4).unwrap()).unwrap(),
+        [link.clone()]
+    );
+    // As a camera gives it: four pixels a module, rows longer than the picture.
+    let code = draw_qr(&link).unwrap();
+    let (side, stride) = (code.width * 4, code.width * 4 + 13);
+    let luma = (0..side)
+        .flat_map(|y| (0..stride).map(move |x| (x, y)))
+        .map(|(x, y)| {
+            let at = (y / 4 * code.width + x / 4) as usize;
+            if x < side && code.modules[at] == 1 {
+                20
+            } else {
+                230
+            }
+        })
+        .collect();
+    assert_eq!(read_qr_luma(side, side, stride, luma).unwrap(), [link]);
+    let refused = read_qr_luma(u32::MAX, u32::MAX, 1, Vec::new());
+    assert!(matches!(refused, Err(AilurusError::NoCode(_))));
+}
+
+struct Teller(Mutex<Sender<Event>>);
+
+impl Listener for Teller {
+    fn on_event(&self, event: Event) -> Result<(), ListenerError> {
+        let _ = self.0.lock().unwrap().send(event);
+        Err(ListenerError::Failed {
+            reason: "always".to_owned(),
+        })
+    }
+}
+
+#[test]
+fn a_listener_that_fails_is_told_on_and_stops_when_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let (sender, events) = channel();
+    let subscription = client.listen(Arc::new(Teller(Mutex::new(sender))));
+    // Nobody answers there, which is an event each time.
+    let sync = || block(client.sync_once(Duration::from_millis(300), None)).unwrap();
+    block(client.create_channel("Bamboo".to_owned())).unwrap();
+    block(async {
+        let channel = client.find_channel("Bamboo".to_owned()).await.unwrap();
+        channel.send("hello".to_owned()).await.unwrap();
+    });
+    let report = sync();
+    assert_eq!((report.nodes_reached, report.messages.len()), (0, 0));
+    subscription.stop();
+    drop(subscription);
+    // The thread ends and drops the listener, and with it the sender.
+    while events.recv_timeout(Duration::from_secs(5)).is_ok() {}
+    assert!(events.recv().is_err());
+}
+
+struct Broken;
+
+impl KeyVault for Broken {
+    fn load(&self) -> Result<Option<Vec<u8>>, VaultError> {
+        Err(VaultError::Failed {
+            reason: "the device is locked".to_owned(),
+        })
+    }
+
+    fn store(&self, _: Vec<u8>) -> Result<(), VaultError> {
+        unreachable!("nothing is stored where nothing can be loaded")
+    }
+}
+
+#[test]
+fn what_a_vault_says_reaches_the_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile");
+    let made = block(Client::create_with_vault(
+        path.display().to_string(),
+        Arc::new(Broken),
+        "Alice".to_owned(),
+        Vec::new(),
+    ));
+    let Some(AilurusError::Vault(sentence)) = made.err() else {
+        panic!("a broken vault is an error of its own");
+    };
+    assert!(sentence.contains("the device is locked"), "{sentence}");
+    assert!(!path.join(ailurus::client::PROFILE_FILE).exists());
+}
