@@ -11,10 +11,17 @@ help: ## list these targets
 demo: setup-build ## the main job on this machine: a node, four phones, a chat
 	cargo run --quiet -p ailurus-cli -- demo
 
-test: setup lint ## everything that must pass: format, lints, tests, fuzz targets
+test: setup lint ## everything that must pass: format, lints, tests, fuzz targets, Kotlin, Swift, demo apps
 	scripts/step tests cargo test --workspace --all-targets --no-fail-fast
 	scripts/step documentation cargo test --workspace --doc --no-fail-fast
 	scripts/step fuzzing scripts/fuzz-all 10
+	scripts/step size scripts/mobile 5300000
+	scripts/step android scripts/check-android
+	scripts/step api scripts/api --check
+	scripts/step kotlin $(MAKE) --no-print-directory test-kotlin
+	scripts/step swift $(MAKE) --no-print-directory test-swift
+	scripts/step demos $(MAKE) --no-print-directory test-demos
+	scripts/step interop scripts/interop
 
 lint: setup-build ## format and lints
 	cargo fmt --all -- --check
@@ -26,6 +33,8 @@ audit: ## licences, bans, sources and unused dependencies (builds cargo-deny and
 
 bench: setup-build ## measure, each row against its floor; ONLY=name for one row
 	cargo build --release -p ailurus-node -p ailurus-bench
+	scripts/mobile
+	$(MAKE) --no-print-directory kotlin
 	ONLY='$(ONLY)' target/release/ailurus-bench
 
 vectors: setup-build ## write docs/vectors again

@@ -138,7 +138,7 @@ fn links_and_codes() {
 
     assert_eq!(
         read_qr_png(draw_qr_png(&link, 4).unwrap()).unwrap(),
-        [link.clone()]
+        std::slice::from_ref(&link)
     );
     // As a camera gives it: four pixels a module, rows longer than the picture.
     let code = draw_qr(&link).unwrap();

@@ -151,10 +151,7 @@ impl SecureRandom for Ring {
 }
 
 impl KeyProvider for Ring {
-    fn load_private_key(
-        &self,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Arc<dyn SigningKey>, Error> {
+    fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
         match key {
             PrivateKeyDer::Pkcs8(key) => ring::sign::any_eddsa_type(&key),
             _ => Err(Error::General("only PKCS#8 keys are used here".into())),
