@@ -3,10 +3,11 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: audit bench demo fuzz help lint setup setup-build test vectors
+.PHONY: aar api audit bench demo fuzz help kotlin lint setup setup-build swift test test-demos test-kotlin test-swift vectors \
+	xcframework
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup-build ## the main job on this machine: a node, four phones, a chat
 	cargo run --quiet -p ailurus-cli -- demo
@@ -23,6 +24,46 @@ test: setup lint ## everything that must pass: format, lints, tests, fuzz target
 	scripts/step demos $(MAKE) --no-print-directory test-demos
 	scripts/step interop scripts/interop
 
+kotlin: setup-build ## the Kotlin library: target/kotlin
+	scripts/bindings kotlin
+	scripts/maven bindings/kotlin package -Dmaven.test.skip=true
+
+test-kotlin: setup ## the Kotlin library against a real super node, and the Android adapters
+	cargo build --quiet -p ailurus-node
+	scripts/bindings kotlin
+	scripts/maven bindings/kotlin test
+
+swift: setup-build ## the Swift package: target/swift
+	scripts/bindings swift
+	bindings/swift/prepare
+	scripts/swift swift build --scratch-path target/swift
+
+test-swift: setup ## the Swift package against a real super node, and the adapters' types
+	cargo build --quiet -p ailurus-node
+	scripts/bindings swift
+	bindings/swift/prepare
+	scripts/swift swift test --scratch-path target/swift
+	scripts/swift bindings/swift/check-adapters
+
+test-demos: setup ## the demo apps: models against a real super node, views against stand-ins
+	cargo build --quiet -p ailurus-node
+	scripts/bindings kotlin
+	scripts/bindings swift
+	bindings/swift/prepare
+	scripts/maven bindings/kotlin install -Dmaven.test.skip=true
+	scripts/maven android-demo test
+	scripts/swift swift test --package-path ios-demo --scratch-path target/swift-demo
+	scripts/swift ios-demo/check
+
+aar: kotlin ## the library for Android: target/aar (native code where an NDK is)
+	scripts/aar
+
+xcframework: ## the library for Apple's platforms: target/xcframework (on a Mac)
+	scripts/xcframework
+
+api: setup-build ## write bindings/api.txt, the API as text, which `make test` compares
+	scripts/api
+
 lint: setup-build ## format and lints
 	cargo fmt --all -- --check
 	cargo fmt --manifest-path fuzz/Cargo.toml -- --check
@@ -34,7 +75,8 @@ audit: ## licences, bans, sources and unused dependencies (builds cargo-deny and
 bench: setup-build ## measure, each row against its floor; ONLY=name for one row
 	cargo build --release -p ailurus-node -p ailurus-bench
 	scripts/mobile
-	$(MAKE) --no-print-directory kotlin
+	scripts/bindings kotlin
+	scripts/maven bindings/kotlin -pl lib test-compile
 	ONLY='$(ONLY)' target/release/ailurus-bench
 
 vectors: setup-build ## write docs/vectors again

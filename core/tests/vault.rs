@@ -1,8 +1,10 @@
 //! Profiles whose storage key a platform keeps, well and badly.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ailurus::client::{Client, Error, KeyVault, Options, PROFILE_FILE, VaultError};
@@ -29,6 +31,30 @@ impl KeyVault for Vault {
         Ok(())
     }
 }
+
+/// Takes its time for the first `store`.
+#[derive(Default)]
+struct Slow {
+    key: Mutex<Option<Vec<u8>>>,
+    stores: AtomicUsize,
+}
+
+impl KeyVault for Slow {
+    fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        Ok(self.key.lock().unwrap().clone().map(Zeroizing::new))
+    }
+
+    fn store(&self, key: &[u8]) -> Result<(), VaultError> {
+        if self.stores.fetch_add(1, Ordering::SeqCst) == 0 {
+            thread::sleep(Duration::from_millis(800));
+        }
+        *self.key.lock().unwrap() = Some(key.to_vec());
+        Ok(())
+    }
+}
+
+/// Vaults are asked in turn in the whole process, so a test that lets others wait runs alone.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Does whatever a test wants when it is asked.
 struct Odd<L, S>(L, S);
@@ -68,6 +94,7 @@ async fn refused(vault: Arc<dyn KeyVault>) -> VaultError {
 
 #[tokio::test]
 async fn a_new_key_is_stored_before_the_profile_is_made() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault {
         profile: Some(folder.path().join(PROFILE_FILE)),
@@ -92,6 +119,7 @@ async fn a_new_key_is_stored_before_the_profile_is_made() {
 
 #[tokio::test]
 async fn a_key_that_is_there_is_used() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault {
         key: Mutex::new(Some(vec![7; 32])),
@@ -105,6 +133,7 @@ async fn a_key_that_is_there_is_used() {
 
 #[tokio::test]
 async fn a_backup_goes_under_the_vaults_key() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let key = StorageKey::from_bytes([1; 32]);
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
@@ -121,6 +150,7 @@ async fn a_backup_goes_under_the_vaults_key() {
 
 #[tokio::test]
 async fn an_empty_vault_opens_no_profile() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let empty = Arc::new(Vault::default());
     let none = Client::open_with_vault(folder.path(), empty.clone(), Options::default()).await;
@@ -140,6 +170,7 @@ async fn an_empty_vault_opens_no_profile() {
 
 #[tokio::test]
 async fn a_vault_that_fails_leaves_nothing_behind() {
+    let _alone = ALONE.lock().await;
     let locked = || VaultError::Failed("locked".to_owned());
     let loading = Odd(move || Err(locked()), || Ok(()));
     let error = refused(Arc::new(loading)).await;
@@ -161,36 +192,80 @@ async fn a_vault_that_fails_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_vault_that_does_not_answer_is_not_waited_for() {
-    // Ends with the test, or the runtime would wait for the thread.
-    let (end, ended) = channel::<()>();
-    let ended: Arc<Mutex<Receiver<()>>> = Arc::new(Mutex::new(ended));
-    let blocked = move || {
-        let _ = ended.lock().unwrap().recv();
-    };
-    let (in_load, in_store) = (blocked.clone(), blocked);
+    let _alone = ALONE.lock().await;
     let start = Instant::now();
+    let (end, blocked) = blocking();
     let loading = Odd(
         move || {
-            in_load();
+            blocked();
             Ok(None)
         },
         || Ok(()),
     );
     assert_eq!(refused(Arc::new(loading)).await, VaultError::Timeout);
+    // Nor is one behind it, which is not even asked.
+    let behind = Arc::new(Vault::default());
+    assert_eq!(refused(behind.clone()).await, VaultError::Timeout);
+    drop(end);
+    let (end, blocked) = blocking();
     let storing = Odd(
         || Ok(None),
         move || {
-            in_store();
+            blocked();
             Ok(())
         },
     );
     assert_eq!(refused(Arc::new(storing)).await, VaultError::Timeout);
     assert!(start.elapsed() < Duration::from_secs(5));
     drop(end);
+    assert!(behind.key.lock().unwrap().is_none());
+}
+
+/// Something that blocks until the first is dropped.
+fn blocking() -> (Sender<()>, impl Fn() + Send + Sync) {
+    let (end, ended): (_, Receiver<()>) = channel();
+    let ended = Mutex::new(ended);
+    let blocked = move || {
+        let _ = ended.lock().unwrap().recv();
+    };
+    (end, blocked)
+}
+
+#[tokio::test]
+async fn a_late_answer_replaces_no_key() {
+    let _alone = ALONE.lock().await;
+    for given_up in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Arc::new(Slow::default());
+        let first = create(folder.path(), vault.clone());
+        if given_up {
+            let limit = Duration::from_millis(100);
+            assert!(tokio::time::timeout(limit, first).await.is_err());
+        } else {
+            let error = first.await.err();
+            assert!(matches!(error, Some(Error::Vault(VaultError::Timeout))));
+        }
+        let start = Instant::now();
+        let client = loop {
+            match create(folder.path(), vault.clone()).await {
+                Ok(client) => break client,
+                Err(Error::Vault(VaultError::Timeout)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            assert!(start.elapsed() < Duration::from_secs(10));
+        };
+        drop(client);
+        // By now the first `store` has ended, whatever came between.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(vault.stores.load(Ordering::SeqCst), 1);
+        let opened = Client::open_with_vault(folder.path(), vault, Options::default()).await;
+        assert_eq!(opened.unwrap().name().unwrap(), "Alice");
+    }
 }
 
 #[tokio::test]
 async fn a_vault_may_call_back_into_a_client() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let key = StorageKey::from_bytes([1; 32]);
     let other = folder.path().join("other");

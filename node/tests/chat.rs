@@ -94,7 +94,7 @@ async fn live_messages_arrive_at_once() {
     for text in ["quick", &long] {
         alice.send(&channel, text).expect("queued");
         loop {
-            if let Some(Event::Message(message)) = next(&mut events).await
+            if let Some(Event::Received(message)) = next(&mut events).await
                 && message.text == text
             {
                 break;

@@ -1,5 +1,7 @@
 //! What a phone does with an app: foreground and background, suspension, a changed network, short wake-ups, the end.
 
+#[path = "lifecycle/work.rs"]
+mod work;
 mod world;
 
 use std::net::UdpSocket;
@@ -85,7 +87,7 @@ async fn until_connected(events: &mut Events, wanted: bool) {
 async fn until_text(events: &mut Events, text: &str) {
     loop {
         match next(events).await {
-            Some(Event::Message(message)) if message.text == text => return,
+            Some(Event::Received(message)) if message.text == text => return,
             Some(_) => {}
             None => panic!("the events ended"),
         }

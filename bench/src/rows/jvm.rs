@@ -104,10 +104,8 @@ struct Java {
 impl Java {
     fn prepare(folder: &Path) -> Result<Self, Failure> {
         let class_path =
-            std::fs::read_to_string("target/kotlin/classpath.txt").map_err(|error| {
-                format!(
-                    "{error}: there are no Kotlin classes to measure; run `make kotlin test-kotlin`"
-                )
+            std::fs::read_to_string("target/kotlin/ailurus/classpath.txt").map_err(|error| {
+                format!("{error}: there are no Kotlin classes to measure; run `make bench`")
             })?;
         // Only the library for phones, and not the one of the tests that lies on the class path.
         let library = folder.join("native");

@@ -8,16 +8,18 @@ use uniffi_meta::{
     Type,
 };
 
-/// Everything that a library exports, sorted, one line an item.
+/// Everything that a library exports: items are sorted; fields and cases stand as they are declared, since their order
+/// is part of the API too.
 pub(crate) fn text(library: &Utf8Path) -> Result<String> {
     let loader = BindgenLoader::new(BindgenPaths::default(), GlobalConfig::default());
-    let mut lines: Vec<String> = loader
+    let mut items: Vec<Vec<String>> = loader
         .load_metadata(library)?
         .into_values()
         .flat_map(|group| group.items)
-        .flat_map(|item| item_lines(&item))
+        .map(|item| item_lines(&item))
         .collect();
-    lines.sort();
+    items.sort();
+    let mut lines = items.concat();
     lines.push(String::new());
     Ok(lines.join("\n"))
 }

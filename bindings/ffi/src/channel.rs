@@ -1,7 +1,10 @@
 //! One channel of a client.
 
+use std::sync::Arc;
+
 use ailurus::client as core;
 
+use crate::events::{Listener, Subscription};
 use crate::runtime::disk;
 use crate::{
     AccessKind, AilurusError, ChannelId, ChannelSummary, Member, Message, MessageId, Page,
@@ -79,6 +82,11 @@ impl Channel {
             .disk(move |client, id| client.link(id, access, history))
             .await?;
         Ok(link.as_str().to_owned())
+    }
+
+    /// Tells a listener what happens in the client of this channel, as `Client.listen` does.
+    pub fn listen(&self, listener: Arc<dyn Listener>) -> Arc<Subscription> {
+        Subscription::start(self.core.events(), listener)
     }
 
     /// Renames it, here only.

@@ -39,7 +39,7 @@ impl Client {
         nodes: Vec<String>,
     ) -> Result<Arc<Self>, AilurusError> {
         let (key, nodes) = (storage_key(key)?, node_links(&nodes)?);
-        let folder = PathBuf::from(folder);
+        let folder = self::folder(folder)?;
         let made =
             disk(move || core::Client::create(&folder, &key, &name, &nodes, Options::default()));
         Ok(Self::with(made.await?))
@@ -53,10 +53,9 @@ impl Client {
         name: String,
         nodes: Vec<String>,
     ) -> Result<Arc<Self>, AilurusError> {
-        let nodes = node_links(&nodes)?;
+        let (folder, nodes) = (self::folder(folder)?, node_links(&nodes)?);
         let made = run(None, async move {
             let vault = Arc::new(Vault(vault));
-            let folder = PathBuf::from(folder);
             core::Client::create_with_vault(&folder, vault, &name, &nodes, Options::default()).await
         });
         Ok(Self::with(made.await?))
@@ -68,7 +67,7 @@ impl Client {
     #[uniffi::constructor]
     pub async fn open(folder: String, key: Vec<u8>) -> Result<Arc<Self>, AilurusError> {
         let key = storage_key(key)?;
-        let folder = PathBuf::from(folder);
+        let folder = self::folder(folder)?;
         let opened = disk(move || core::Client::open(&folder, &key, Options::default()));
         Ok(Self::with(opened.await?))
     }
@@ -79,9 +78,10 @@ impl Client {
         folder: String,
         vault: Arc<dyn KeyVault>,
     ) -> Result<Arc<Self>, AilurusError> {
+        let folder = self::folder(folder)?;
         let opened = run(None, async move {
             let vault = Arc::new(Vault(vault));
-            core::Client::open_with_vault(&PathBuf::from(folder), vault, Options::default()).await
+            core::Client::open_with_vault(&folder, vault, Options::default()).await
         });
         Ok(Self::with(opened.await?))
     }
@@ -95,10 +95,10 @@ impl Client {
         folder: String,
         key: Vec<u8>,
     ) -> Result<Arc<Self>, AilurusError> {
-        let key = storage_key(key)?;
         let passphrase = Zeroizing::new(passphrase);
+        let (folder, key) = (self::folder(folder)?, storage_key(key)?);
         let made = disk(move || {
-            let (backup, folder) = (PathBuf::from(backup), PathBuf::from(folder));
+            let backup = PathBuf::from(backup);
             core::Client::import_backup(&backup, &passphrase, &folder, &key, Options::default())
         });
         Ok(Self::with(made.await?))
@@ -113,9 +113,10 @@ impl Client {
         vault: Arc<dyn KeyVault>,
     ) -> Result<Arc<Self>, AilurusError> {
         let passphrase = Zeroizing::new(passphrase);
+        let folder = self::folder(folder)?;
         let made = run(None, async move {
             let vault = Arc::new(Vault(vault));
-            let (backup, folder) = (PathBuf::from(backup), PathBuf::from(folder));
+            let backup = PathBuf::from(backup);
             let options = Options::default();
             core::Client::import_backup_with_vault(&backup, &passphrase, &folder, vault, options)
                 .await
@@ -170,7 +171,7 @@ impl Client {
         link: String,
         name: Option<String>,
     ) -> Result<Arc<Channel>, AilurusError> {
-        let link = channel_link(&link)?;
+        let link = channel_link(&Zeroizing::new(link))?;
         let id = self
             .disk(move |client| client.join(&link, name.as_deref()))
             .await?;
@@ -338,15 +339,24 @@ impl Drop for Client {
     }
 }
 
+fn folder(path: String) -> Result<PathBuf, AilurusError> {
+    if path.is_empty() {
+        // The current directory is never meant.
+        return Err(AilurusError::BadInput(
+            "the folder's path is empty; pass the app's private folder".to_owned(),
+        ));
+    }
+    Ok(PathBuf::from(path))
+}
+
 fn storage_key(key: Vec<u8>) -> Result<StorageKey, AilurusError> {
     let key = Zeroizing::new(key);
-    let bytes = key.as_slice().try_into().map_err(|_| {
+    StorageKey::try_from(key.as_slice()).map_err(|_| {
         AilurusError::BadInput(format!(
             "a storage key has 32 bytes, not {}; pass the bytes that the key vault keeps",
             key.len()
         ))
-    })?;
-    Ok(StorageKey::from_bytes(bytes))
+    })
 }
 
 fn node_links(links: &[String]) -> Result<Vec<NodeLink>, AilurusError> {

@@ -45,6 +45,12 @@ pub enum Event {
         /// The message.
         message: Message,
     },
+    /// What a channel shows was changed here, or by an admin: a message queued or deleted, messages read, the channel
+    /// made, joined, renamed, muted, rotated or left, an admin appointed.
+    Changed {
+        /// The channel; the id may be a former one.
+        channel: ChannelId,
+    },
     /// An own message moved on.
     State {
         /// The channel.
@@ -73,6 +79,8 @@ pub enum Event {
         /// How many.
         missed: u64,
     },
+    /// The client was shut down, and nothing more is told.
+    Ended,
 }
 
 /// Something that a person should be told.
@@ -156,6 +164,11 @@ pub enum NoticeKind {
         /// Why.
         reason: String,
     },
+    /// The profile cannot be read or written, so nothing is taken in.
+    Storage {
+        /// Why.
+        reason: String,
+    },
     /// A super node could not be reached.
     Unreachable {
         /// Which one.
@@ -187,24 +200,27 @@ impl Subscription {
             .name("ailurus-events".to_owned())
             .spawn(move || {
                 platform::thread_started();
-                loop {
-                    let next = runtime().block_on(async {
+                let mut next = || {
+                    runtime().block_on(async {
                         tokio::select! {
                             biased;
                             _ = stop.wait_for(|stopped| *stopped) => None,
-                            event = events.recv() => event,
+                            event = events.recv() => Some(event.map_or(Event::Ended, Event::from)),
                         }
-                    });
-                    let Some(event) = next else {
-                        return;
-                    };
-                    if let Err(error) = listener.on_event(event.into()) {
+                    })
+                };
+                while let Some(event) = next() {
+                    let last = matches!(event, Event::Ended);
+                    if let Err(error) = listener.on_event(event) {
                         tracing::warn!(%error, "passed over");
+                    }
+                    if last {
+                        return;
                     }
                 }
             });
         if let Err(error) = thread {
-            tracing::error!(%error, "no thread for a listener");
+            tracing::error!(%error, "the system has no thread for a listener, which hears nothing");
         }
         Arc::new(Self { stopped })
     }
@@ -213,9 +229,10 @@ impl Subscription {
 impl From<core::Event> for Event {
     fn from(event: core::Event) -> Self {
         match event {
-            core::Event::Message(message) => Self::Received {
+            core::Event::Received(message) => Self::Received {
                 message: message.into(),
             },
+            core::Event::Changed { channel } => Self::Changed { channel },
             core::Event::State {
                 channel,
                 id,
@@ -227,7 +244,7 @@ impl From<core::Event> for Event {
                 was,
                 state,
             },
-            core::Event::Notice(notice) => Self::Noticed {
+            core::Event::Noticed(notice) => Self::Noticed {
                 notice: notice.into(),
             },
             core::Event::Connected { node, connected } => Self::Connected { node, connected },
@@ -269,6 +286,7 @@ impl From<core::Notice> for NoticeKind {
                 node,
                 reason: reason.to_owned(),
             },
+            core::Notice::Storage { reason } => Self::Storage { reason },
             core::Notice::Unreachable { node, reason } => Self::Unreachable { node, reason },
         }
     }

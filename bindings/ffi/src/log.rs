@@ -15,16 +15,16 @@ use crate::{AilurusError, platform};
 /// How much a log record matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum LogLevel {
+    /// Nothing.
+    Off,
     /// A fault of this library.
     Error,
     /// Something went wrong and was dealt with.
     Warn,
     /// What happens, in short.
     Info,
-    /// What happens, for developers of apps.
+    /// What happens, for developers.
     Debug,
-    /// Everything, for developers of this library.
-    Trace,
 }
 
 /// One line of the log.
@@ -189,11 +189,11 @@ impl Visit for Text {
 impl From<LogLevel> for LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {
+            LogLevel::Off => Self::OFF,
             LogLevel::Error => Self::ERROR,
             LogLevel::Warn => Self::WARN,
             LogLevel::Info => Self::INFO,
             LogLevel::Debug => Self::DEBUG,
-            LogLevel::Trace => Self::TRACE,
         }
     }
 }
@@ -204,8 +204,7 @@ impl From<tracing::Level> for LogLevel {
             tracing::Level::ERROR => Self::Error,
             tracing::Level::WARN => Self::Warn,
             tracing::Level::INFO => Self::Info,
-            tracing::Level::DEBUG => Self::Debug,
-            tracing::Level::TRACE => Self::Trace,
+            tracing::Level::DEBUG | tracing::Level::TRACE => Self::Debug,
         }
     }
 }

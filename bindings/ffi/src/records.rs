@@ -47,7 +47,7 @@ pub enum AppState {
 #[uniffi::remote(Enum)]
 pub enum NetworkKind {
     /// Nothing.
-    None,
+    Offline,
     /// Wi-Fi.
     Wifi,
     /// A mobile network.
@@ -209,7 +209,20 @@ impl From<core::Wakeup> for Wakeup {
         Self {
             at: system_time(wakeup.at),
             slack: wakeup.slack,
-            reasons: wakeup.reasons.iter().map(|_| WakeupReason::Sync).collect(),
+            reasons: wakeup.reasons.into_iter().map(WakeupReason::from).collect(),
+        }
+    }
+}
+
+impl From<core::WakeupReason> for WakeupReason {
+    fn from(reason: core::WakeupReason) -> Self {
+        match reason {
+            core::WakeupReason::Sync => Self::Sync,
+            // One that was added in the library and not here.
+            other => {
+                tracing::error!(?other, "unknown here");
+                Self::Sync
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use ailurus::client as core;
 use zeroize::Zeroizing;
 
 /// The platform's key store, which keeps the storage key of one profile: Android Keystore, iOS Keychain. It is asked
-/// when a profile is made or opened, on a thread that may block, for at most 30 seconds; it may call anything.
+/// when a profile is made or opened, on a thread of its own, and waited for for 30 seconds; it may call anything.
 #[uniffi::export(foreign)]
 pub trait KeyVault: Send + Sync {
     /// The 32 bytes that were stored; nothing if none were.

@@ -1,7 +1,10 @@
 //! The UniFFI face, called from Rust: what the border itself adds to `ailurus::client`.
 
-use std::sync::mpsc::{Sender, channel};
+use std::pin::pin;
+use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use ailurus_ffi::{
@@ -18,11 +21,23 @@ fn node_link() -> String {
         .to_string()
 }
 
+/// Waits for a call on a thread that knows no runtime, as Kotlin and Swift do.
 fn block<T>(call: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(call)
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut call = pin!(call);
+    loop {
+        if let Poll::Ready(done) = call.as_mut().poll(&mut context) {
+            return done;
+        }
+        thread::park();
+    }
 }
 
 fn client(folder: &std::path::Path) -> Arc<Client> {
@@ -63,13 +78,13 @@ fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let alice = client(folder.path());
     let path = folder.path().join("profile").display().to_string();
+    let secrets: Mutex<Vec<String>> = Mutex::new(vec!["0909".into(), "9, 9, 9".into()]);
     let kind = |error: AilurusError| {
-        let sentence = error.to_string();
-        assert!(
-            sentence.len() > 20 && !sentence.contains("0909"),
-            "{sentence}"
-        );
-        let debug = format!("{error:?}");
+        let (sentence, debug) = (error.to_string(), format!("{error:?}"));
+        assert!(sentence.len() > 20, "{sentence}");
+        for secret in secrets.lock().unwrap().iter() {
+            assert!(!debug.contains(secret), "{debug} has {secret}");
+        }
         debug.split('(').next().unwrap().to_owned()
     };
     block(async {
@@ -103,6 +118,22 @@ fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
         assert_eq!(
             kind(channel.send("x".repeat(20_000)).await.unwrap_err()),
             "BadInput"
+        );
+        // A link pasted in the wrong place, and a mistyped one.
+        let link = channel.link(AccessKind::Full, true).await.unwrap();
+        secrets.lock().unwrap().push(link[2..12].to_owned());
+        assert_eq!(
+            kind(alice.find_channel(link.clone()).await.err().unwrap()),
+            "NotFound"
+        );
+        assert_eq!(
+            kind(alice.add_node(link.clone()).await.unwrap_err()),
+            "BadLink"
+        );
+        let mistyped = format!("{}1", &link[..link.len() - 1]);
+        assert_eq!(
+            kind(alice.join(mistyped, None).await.err().unwrap()),
+            "BadLink"
         );
         alice.shutdown().await.unwrap();
         assert_eq!(
@@ -174,22 +205,28 @@ impl Listener for Teller {
 fn a_listener_that_fails_is_told_on_and_stops_when_it_should() {
     let folder = tempfile::tempdir().unwrap();
     let client = client(folder.path());
-    let (sender, events) = channel();
+    let (sender, events) = std::sync::mpsc::channel();
     let subscription = client.listen(Arc::new(Teller(Mutex::new(sender))));
-    // Nobody answers there, which is an event each time.
-    let sync = || block(client.sync_once(Duration::from_millis(300), None)).unwrap();
-    block(client.create_channel("Bamboo".to_owned())).unwrap();
-    block(async {
-        let channel = client.find_channel("Bamboo".to_owned()).await.unwrap();
-        channel.send("hello".to_owned()).await.unwrap();
-    });
-    let report = sync();
-    assert_eq!((report.nodes_reached, report.messages.len()), (0, 0));
+    let channel = block(client.create_channel("Bamboo".to_owned())).unwrap();
+    for text in ["one", "two"] {
+        block(channel.send(text.to_owned())).unwrap();
+    }
+    // It failed on the first, and hears the others all the same.
+    for _ in 0..3 {
+        let event = events.recv_timeout(Duration::from_secs(5)).unwrap();
+        assert!(matches!(event, Event::Changed { channel: id } if id == channel.id()));
+    }
     subscription.stop();
-    drop(subscription);
     // The thread ends and drops the listener, and with it the sender.
-    while events.recv_timeout(Duration::from_secs(5)).is_ok() {}
-    assert!(events.recv().is_err());
+    let ended = events.recv_timeout(Duration::from_secs(5));
+    assert!(matches!(ended, Err(RecvTimeoutError::Disconnected)));
+
+    // Another hears when the client ends.
+    let (sender, events) = std::sync::mpsc::channel();
+    let _subscription = channel.listen(Arc::new(Teller(Mutex::new(sender))));
+    block(client.shutdown()).unwrap();
+    let ended = events.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(matches!(ended, Event::Ended));
 }
 
 struct Broken;

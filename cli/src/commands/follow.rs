@@ -92,7 +92,7 @@ impl<'a> Watch<'a> {
 
     fn take(&mut self, event: Event) -> Result<Option<Update>, CliError> {
         match event {
-            Event::Message(message) => {
+            Event::Received(message) => {
                 let fresh = message.channel == self.channel && self.seen.insert(message.id);
                 Ok(fresh.then_some(Update::Message(message)))
             }
@@ -103,9 +103,11 @@ impl<'a> Watch<'a> {
                 self.look_in_store()?;
                 Ok(Some(Update::State { id, was, state }))
             }
-            Event::Notice(notice) => Ok(self
+            Event::Noticed(notice) => Ok(self
                 .worth_telling(&notice)
                 .then_some(Update::Notice(notice))),
+            // Own messages are shown as they are typed.
+            Event::Changed { .. } => Ok(None),
             Event::Lagged { .. } => {
                 self.look_in_store()?;
                 Ok(None)

@@ -65,7 +65,7 @@ pub async fn delivered(client: &Client, queued: &MessageId) -> Result<Delivery, 
     let delivered = client.wait_delivered(queued, PATIENCE).await;
     let mut notices = Vec::new();
     while let Some(event) = events.try_recv() {
-        if let Event::Notice(notice) = event
+        if let Event::Noticed(notice) = event
             && !notices.contains(&notice)
         {
             notices.push(notice);

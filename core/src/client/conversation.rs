@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::crypto::NodeKey;
@@ -28,36 +29,39 @@ use super::{Error, lock};
 pub(super) struct Outcome {
     /// `None` if the time was over.
     pub(super) result: Option<Result<(), Error>>,
-    pub(super) changes: Vec<Change>,
     pub(super) bytes: (u64, u64),
 }
 
-/// Connects, does all there is to do, and closes; by `deadline`, done or not.
+/// Connects, does all there is to do, and closes; by `deadline`, done or not. What it brings goes into `heard`, and
+/// nothing more is stored afterwards.
 pub(super) async fn poll(
     inner: &Arc<Inner>,
     node: &StoredNode,
     deadline: Option<Instant>,
+    heard: &Arc<Heard>,
 ) -> Outcome {
     let connection = match within(deadline, connect(inner, node)).await {
         Some(Ok(connection)) => connection,
         failed => {
             return Outcome {
                 result: failed.map(|failed| failed.map(|_| ())),
-                changes: Vec::new(),
                 bytes: (0, 0),
             };
         }
     };
-    let mut talk = Conversation::new(inner, *node.link.key(), connection);
+    let mut talk = Conversation {
+        changes: Arc::clone(heard),
+        ..Conversation::new(inner, *node.link.key(), connection)
+    };
     let result = within(deadline, talk.run()).await;
     if matches!(result, Some(Ok(()))) {
         within(deadline, talk.connection.resumable(TICKET)).await;
     }
     talk.connection.close(0, "done");
+    heard.end().await;
     Outcome {
         result,
         bytes: talk.connection.bytes(),
-        changes: talk.take_changes(),
     }
 }
 
@@ -71,11 +75,43 @@ pub(super) struct Conversation {
     inner: Arc<Inner>,
     node: NodeKey,
     pub(super) connection: Connection,
-    changes: Heard,
+    changes: Arc<Heard>,
 }
 
 /// What was told so far, filled by the threads that store it: whoever waits for them may give up.
-pub(super) type Heard = Arc<Mutex<Vec<Change>>>;
+pub(super) struct Heard {
+    changes: Mutex<Vec<Change>>,
+    /// One permit each while store work waits or runs.
+    work: Arc<Semaphore>,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            changes: Mutex::default(),
+            work: Arc::new(Semaphore::new(AT_ONCE as usize)),
+        }
+    }
+}
+
+impl Heard {
+    /// Held by store work until it is done; `None` after the end.
+    pub(super) async fn begin(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.work).acquire_owned().await.ok()
+    }
+
+    /// Lets no more store work begin, and waits for what has begun.
+    pub(super) async fn end(&self) {
+        // Fair: whoever asks after this waits behind it. Fails after the first time.
+        let _all = self.work.acquire_many(AT_ONCE).await;
+        self.work.close();
+    }
+
+    /// What was told since the last time.
+    pub(super) fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut lock(&self.changes))
+    }
+}
 
 impl Conversation {
     pub(super) fn new(inner: &Arc<Inner>, node: NodeKey, connection: Connection) -> Self {
@@ -83,13 +119,13 @@ impl Conversation {
             inner: Arc::clone(inner),
             node,
             connection,
-            changes: Heard::default(),
+            changes: Arc::default(),
         }
     }
 
     /// What this has brought since the last time.
     pub(super) fn take_changes(&self) -> Vec<Change> {
-        std::mem::take(&mut lock(&self.changes))
+        self.changes.take()
     }
 
     /// Steps until nothing is left to do. Early data that the node rejected is sent again after the handshake.
@@ -271,8 +307,8 @@ impl Conversation {
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
         // A live stream only tells of what comes, as it goes on for ever.
-        let kept = (!follow).then(|| Arc::clone(&self.changes));
-        Ok(Follow::new(&self.inner, node, receiver, kept))
+        let heard = Arc::clone(&self.changes);
+        Ok(Follow::new(&self.inner, node, receiver, heard, !follow))
     }
 
     async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
@@ -301,8 +337,10 @@ impl Conversation {
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<(T, Vec<Change>), Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (inner, heard) = (Arc::clone(&self.inner), Arc::clone(&self.changes));
+        let working = heard.begin().await.ok_or(Error::ShutDown)?;
         self.inner
             .blocking(move |engine, now| {
+                let _working = working;
                 let (done, changes) = work(engine, now)?;
                 note(&inner, &heard, changes);
                 Ok(done)
@@ -316,9 +354,11 @@ pub(super) fn note(inner: &Inner, heard: &Heard, changes: Vec<Change>) {
     for change in &changes {
         inner.tell(change.clone());
     }
-    lock(heard).extend(changes);
+    lock(&heard.changes).extend(changes);
 }
 
+/// Pieces of store work of one conversation at once: the intake's and its own.
+const AT_ONCE: u32 = 2;
 /// How long a node may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// How long to wait for the ticket that makes the next poll cheap.

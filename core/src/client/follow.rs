@@ -1,4 +1,4 @@
-//! A sync stream: what a node has and what it pushes, read here and taken in on a thread of its own.
+//! A sync stream: what a node has and what it pushes, read here and taken in by a task of its own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::channel::{Address, Envelope, Kind};
@@ -17,12 +18,13 @@ use crate::wire::{
     time::UnixMillis,
 };
 
+use super::Error;
 use super::conversation::{ANSWER, Heard, answer, decode, note, open, protocol};
-use super::inner::Inner;
+use super::inner::{Inner, ended};
 use super::types::reason;
-use super::{Error, lock};
 
-/// A sync stream: frames are read here, and taken in on a thread of their own, so that the network does not wait.
+/// A sync stream: frames are read here and taken in by a task of its own, so that the network does not wait. The task
+/// goes on to store what was read when this is dropped.
 pub(super) struct Follow {
     inner: Arc<Inner>,
     node: NodeKey,
@@ -30,10 +32,14 @@ pub(super) struct Follow {
     waiting: Vec<Batch>,
     fetched: HashSet<Bytes>,
     caught_up: bool,
-    intake: mpsc::Sender<(Vec<Batch>, Option<Bytes>)>,
-    taken: tokio::task::JoinHandle<Result<(), Error>>,
-    kept: Option<Heard>,
+    intake: mpsc::Sender<Piece>,
+    taken: JoinHandle<Result<(), Error>>,
+    heard: Arc<Heard>,
+    keeps: bool,
 }
+
+/// What was read, and the position behind it.
+type Piece = (Vec<Batch>, Option<Bytes>);
 
 /// What a sync stream says besides messages.
 pub(super) enum Chunk {
@@ -44,38 +50,17 @@ pub(super) enum Chunk {
 }
 
 impl Follow {
-    /// What it brings is told, and added to `kept` if there is one.
+    /// What it brings is told, and kept in `heard` if it `keeps`; nothing more is stored once that has ended.
     pub(super) fn new(
         inner: &Arc<Inner>,
         node: NodeKey,
         receiver: FrameReceiver,
-        kept: Option<Heard>,
+        heard: Arc<Heard>,
+        keeps: bool,
     ) -> Self {
-        let (intake, mut chunks) = mpsc::channel::<(Vec<Batch>, Option<Bytes>)>(CHUNKS);
-        let (taker, keeper) = (Arc::clone(inner), kept.clone());
-        let taken = tokio::task::spawn_blocking(move || {
-            while let Some((mut batches, mut cursor)) = chunks.blocking_recv() {
-                // What has piled up goes into one transaction, up to a limit.
-                while !is_full(&batches) {
-                    let Ok((more, later)) = chunks.try_recv() else {
-                        break;
-                    };
-                    batches.extend(more);
-                    cursor = later.or(cursor);
-                }
-                let now = taker.clock.now();
-                let done = lock(&taker.engine).ingest(&node, &batches, cursor.as_deref(), now)?;
-                match &keeper {
-                    Some(heard) => note(&taker, heard, done.changes),
-                    None => done
-                        .changes
-                        .into_iter()
-                        .for_each(|change| taker.tell(change)),
-                }
-                taker.wake();
-            }
-            Ok(())
-        });
+        let (intake, pieces) = mpsc::channel(PIECES);
+        let taken = take_in(Arc::clone(inner), node, pieces, Arc::clone(&heard), keeps);
+        let taken = tokio::spawn(taken);
         Self {
             inner: Arc::clone(inner),
             node,
@@ -85,7 +70,8 @@ impl Follow {
             caught_up: false,
             intake,
             taken,
-            kept,
+            heard,
+            keeps,
         }
     }
 
@@ -117,13 +103,16 @@ impl Follow {
                 response::Kind::Hello(hello) => {
                     let held = hello.leases;
                     let node = self.node;
-                    let (inner, kept) = (Arc::clone(&self.inner), self.kept.clone());
+                    let (inner, heard) = (Arc::clone(&self.inner), Arc::clone(&self.heard));
+                    let keeps = self.keeps;
+                    let working = heard.begin().await.ok_or(Error::ShutDown)?;
                     let expected = self
                         .inner
                         .blocking(move |engine, now| {
+                            let _working = working;
                             let (expected, changes) = engine.hello(&node, &hello, now)?;
                             // A live stream repeats what the conversation before it has told.
-                            if let Some(heard) = kept {
+                            if keeps {
                                 note(&inner, &heard, changes);
                             }
                             Ok(expected)
@@ -153,7 +142,7 @@ impl Follow {
     /// Waits until everything read is stored.
     pub(super) async fn finish(self) -> Result<(), Error> {
         drop(self.intake);
-        self.taken.await.map_err(|_| Error::ShutDown)?
+        self.taken.await.unwrap_or_else(|error| Err(ended(error)))
     }
 
     async fn pass_on(&mut self, cursor: Option<Bytes>) -> Result<(), Error> {
@@ -235,8 +224,49 @@ impl Follow {
     }
 }
 
+/// Takes in what comes until nothing more does. A thread that may block is taken for one transaction only: there may be
+/// fewer of them than streams.
+async fn take_in(
+    inner: Arc<Inner>,
+    node: NodeKey,
+    mut pieces: mpsc::Receiver<Piece>,
+    heard: Arc<Heard>,
+    keeps: bool,
+) -> Result<(), Error> {
+    while let Some((mut batches, mut cursor)) = pieces.recv().await {
+        let Some(working) = heard.begin().await else {
+            break;
+        };
+        // What has piled up goes into one transaction, up to a limit.
+        while !is_full(&batches) {
+            let Ok((more, later)) = pieces.try_recv() else {
+                break;
+            };
+            batches.extend(more);
+            cursor = later.or(cursor);
+        }
+        let (teller, heard) = (Arc::clone(&inner), Arc::clone(&heard));
+        inner
+            .blocking(move |engine, now| {
+                let _working = working;
+                let done = engine.ingest(&node, &batches, cursor.as_deref(), now)?;
+                if keeps {
+                    note(&teller, &heard, done.changes);
+                } else {
+                    for change in done.changes {
+                        teller.tell(change);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        inner.wake();
+    }
+    Ok(())
+}
+
 /// Pieces that wait to be taken in.
-const CHUNKS: usize = 8;
+const PIECES: usize = 8;
 /// Messages in one transaction, and bytes.
 const TRANSACTION: usize = 2_000;
 const TRANSACTION_BYTES: usize = 4 << 20;

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot, watch};
+use tokio::task::JoinError;
 
 use crate::crypto::NodeKey;
 use crate::net::{ClientEndpoint, ClientOptions, Dialer};
@@ -104,7 +106,7 @@ impl Inner {
         endpoint
     }
 
-    /// Runs store work on a thread that may block.
+    /// Runs store work on a thread that may block; a panic in it goes on here.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error> + Send + 'static,
@@ -117,8 +119,11 @@ impl Inner {
             // Nobody may be waiting any more.
             let _ = answer.send(work(&mut lock(&inner.engine), now));
         });
-        tokio::task::spawn_blocking(task);
-        answered.await.map_err(|_| Error::ShutDown)?
+        let running = tokio::task::spawn_blocking(task);
+        match answered.await {
+            Ok(done) => done,
+            Err(_) => Err(running.await.map_or_else(ended, |()| Error::ShutDown)),
+        }
     }
 
     /// Does what is due after these nodes were heard.
@@ -170,7 +175,7 @@ impl Inner {
     /// Tells those who watch; nobody has to.
     pub(super) fn tell(&self, change: Change) {
         self.emit(match change {
-            Change::Received(message) => Event::Message(message),
+            Change::Received(message) => Event::Received(message),
             Change::State {
                 channel,
                 id,
@@ -188,7 +193,8 @@ impl Inner {
                 was: None,
                 state: MessageState::Expired,
             },
-            Change::Notice(notice) => Event::Notice(notice),
+            Change::Admins { channel } => Event::Changed { channel },
+            Change::Notice(notice) => Event::Noticed(notice),
         });
     }
 
@@ -216,6 +222,14 @@ impl Inner {
 const EVENTS: usize = 1_024;
 /// Carrier NATs forget a UDP flow after about 30 s; only live mode lasts that long.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Why a task gave nothing: if it panicked, that goes on here; otherwise the runtime ended.
+pub(super) fn ended(error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Error::ShutDown,
+    }
+}
 
 fn count(counter: &watch::Sender<u64>) {
     counter.send_modify(|count| *count = count.wrapping_add(1));

@@ -83,7 +83,7 @@ impl Client {
     /// [`Client::live`], and in the background none. Must be called within a tokio runtime. Idempotent.
     pub fn set_app_state(&self, state: AppState) {
         let mut live = lock(&self.0.live);
-        lock(&self.inner().power).set_app_state(state);
+        lock(&self.inner().power).set_app_state(state, self.now());
         match state {
             AppState::Foreground if live.is_none() => *live = Some(self.live()),
             AppState::Foreground => {}
@@ -110,8 +110,8 @@ impl Client {
     pub async fn suspend(&self) -> Result<(), Error> {
         let _turn = self.0.turn.lock().await;
         let inner = self.inner();
+        // The connections of the foreground rest by themselves.
         self.enter(Phase::Suspended);
-        lock(&self.0.live).take();
         let endpoint = inner.hang_up();
         let phase = inner.phase.subscribe();
         let closing = inner.blocking(move |engine, _| {
@@ -129,7 +129,7 @@ impl Client {
         tokio::join!(closing, flushing).0
     }
 
-    /// Opens the database again after [`Client::suspend`], and in the foreground the live connections. Idempotent.
+    /// Opens the database again after [`Client::suspend`], and then the live connections of the foreground. Idempotent.
     ///
     /// # Errors
     /// [`StoreError::Closed`] after [`Client::shutdown`], or why the file does not open; it stays suspended then.
@@ -149,13 +149,7 @@ impl Client {
                 });
                 Ok(())
             })
-            .await?;
-        // Locked first, so that the app state cannot change in between.
-        let mut live = lock(&self.0.live);
-        if live.is_none() && self.next_wakeup().is_none() {
-            *live = Some(self.live());
-        }
-        Ok(())
+            .await
     }
 
     /// Ends the client for good: running polls end with [`Error::ShutDown`], live connections and streams of events

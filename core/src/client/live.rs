@@ -1,24 +1,25 @@
 //! Live mode: one task a super node keeps a connection, takes in what is pushed and sends what is queued.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use crate::channel::NodeLink;
 use crate::crypto::{Entropy as _, NodeKey, OsEntropy};
 use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
-use super::Error;
 use super::conversation::{Conversation, connect};
 use super::engine::Change;
 use super::follow::Chunk;
 use super::inner::Inner;
 use super::lifecycle::Phase;
 use super::types::{Event, Notice};
+use super::{Error, lock};
 
 /// Keeps live connections; they end when it is dropped, and when the client is shut down or nobody holds it any more.
 /// While the client is suspended they rest.
@@ -56,19 +57,27 @@ async fn supervise(inner: Arc<Inner>) {
     }
 }
 
-/// One connection a node, also for nodes that are added meanwhile.
+/// One connection a node, also for nodes that are added meanwhile, or get another address.
 async fn connections(inner: &Arc<Inner>) -> Infallible {
     let mut roster = inner.roster.subscribe();
-    let mut known = HashSet::new();
+    let mut kept: HashMap<NodeKey, (NodeLink, AbortHandle)> = HashMap::new();
     let mut connections = JoinSet::new();
     loop {
         roster.mark_unchanged();
         match inner.blocking(|engine, _| engine.nodes()).await {
             Ok(nodes) => {
                 for node in nodes {
-                    if known.insert(*node.link.key()) {
-                        let inner = Arc::clone(inner);
-                        connections.spawn(async move { keep(&inner, &node).await });
+                    let key = *node.link.key();
+                    let stands = |(link, task): &(NodeLink, AbortHandle)| {
+                        *link == node.link && !task.is_finished()
+                    };
+                    if kept.get(&key).is_some_and(stands) {
+                        continue;
+                    }
+                    let (link, inner) = (node.link.clone(), Arc::clone(inner));
+                    let task = connections.spawn(async move { keep(&inner, &node).await });
+                    if let Some((_, former)) = kept.insert(key, (link, task)) {
+                        former.abort();
                     }
                 }
             }
@@ -78,8 +87,16 @@ async fn connections(inner: &Arc<Inner>) -> Infallible {
                 continue;
             }
         }
-        // It cannot be closed: it lives as long as its receiver's owner.
-        let _ = roster.changed().await;
+        tokio::select! {
+            // It cannot be closed: it lives as long as its receiver's owner.
+            _ = roster.changed() => {}
+            Some(Err(error)) = connections.join_next() => {
+                if error.is_panic() {
+                    tracing::error!("a live connection ended by a fault and is made anew");
+                    sleep(READ_AGAIN).await;
+                }
+            }
+        }
     }
 }
 
@@ -87,6 +104,8 @@ async fn connections(inner: &Arc<Inner>) -> Infallible {
 async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
     let mut networks = inner.networks.subscribe();
     let mut retry = Retry::default();
+    // Nobody needs to hear of each try.
+    let mut told = false;
     loop {
         networks.mark_unchanged();
         let mut standing = Standing {
@@ -103,6 +122,7 @@ async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
         };
         if standing.caught_up {
             retry.succeeded();
+            told = false;
         }
         drop(standing);
         if inner.phase.borrow().stopped().is_some() {
@@ -110,10 +130,17 @@ async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
             return std::future::pending().await;
         }
         tracing::debug!(%error, "live connection ended");
-        inner.tell(Change::Notice(Notice::Unreachable {
-            node: *node.link.key(),
-            reason: error.to_string(),
-        }));
+        if !told {
+            told = true;
+            let reason = error.to_string();
+            inner.tell(Change::Notice(match error {
+                Error::Store(_) => Notice::Storage { reason },
+                _ => Notice::Unreachable {
+                    node: *node.link.key(),
+                    reason,
+                },
+            }));
+        }
         tokio::select! {
             () = sleep(retry.failed(random())) => {}
             _ = networks.changed() => retry.succeeded(),
@@ -136,8 +163,11 @@ struct Standing<'a> {
 
 impl Standing<'_> {
     fn catch_up(&mut self) {
+        if self.caught_up {
+            return;
+        }
         self.caught_up = true;
-        self.inner.synced();
+        lock(&self.inner.power).connected(self.inner.clock.now());
         self.tell(true);
     }
 
@@ -152,6 +182,7 @@ impl Standing<'_> {
 impl Drop for Standing<'_> {
     fn drop(&mut self) {
         if self.caught_up {
+            lock(&self.inner.power).disconnected(self.inner.clock.now());
             self.tell(false);
         }
     }

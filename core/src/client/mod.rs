@@ -172,7 +172,9 @@ impl Client {
 
     /// Writes the whole profile into a new file that opens with `passphrase`.
     pub fn export_backup(&self, to: &Path, passphrase: &str) -> Result<(), Error> {
-        Ok(self.engine().store().export(to, passphrase)?)
+        // The passphrase is made slow to guess, and meanwhile others may use the engine.
+        let snapshot = self.engine().store().snapshot(to)?;
+        Ok(snapshot.write(passphrase)?)
     }
 
     /// Puts the profile under another storage key.
@@ -205,13 +207,16 @@ impl Client {
 
     /// Makes a channel, of which this profile is admin.
     pub fn create_channel(&self, name: &str) -> Result<ChannelId, Error> {
-        self.queueing(|engine, now| engine.create_channel(name, now))
+        let made = self.queueing(|engine, now| engine.create_channel(name, now))?;
+        self.changed(made);
+        Ok(made)
     }
 
     /// Joins a channel, under the link's name unless another is given. A profile without nodes takes the link's.
     pub fn join(&self, link: &Link, name: Option<&str>) -> Result<ChannelId, Error> {
         let joined = self.queueing(|engine, now| engine.join(link, name, now))?;
         self.inner().nodes_changed();
+        self.changed(joined);
         Ok(joined)
     }
 
@@ -247,17 +252,23 @@ impl Client {
 
     /// Renames a channel, here only.
     pub fn rename(&self, channel: &ChannelId, name: &str) -> Result<(), Error> {
-        self.engine().rename(channel, name)
+        self.engine().rename(channel, name)?;
+        self.changed(*channel);
+        Ok(())
     }
 
     /// Switches notifications of a channel off or on.
     pub fn mute(&self, channel: &ChannelId, muted: bool) -> Result<(), Error> {
-        self.engine().mute(channel, muted)
+        self.engine().mute(channel, muted)?;
+        self.changed(*channel);
+        Ok(())
     }
 
     /// Leaves a channel: keys and messages are wiped now, leases are released at the next contact with each node.
     pub fn leave(&self, channel: &ChannelId) -> Result<(), Error> {
-        self.queueing(|engine, _| engine.leave(channel))
+        self.queueing(|engine, _| engine.leave(channel))?;
+        self.changed(*channel);
+        Ok(())
     }
 
     /// Moves a channel to new keys and leaves `without` out. Returns the channel's new id, and the id of the notice
@@ -267,17 +278,23 @@ impl Client {
         channel: &ChannelId,
         without: &[PublicKey],
     ) -> Result<(ChannelId, MessageId), Error> {
-        self.queueing(|engine, now| engine.rotate(channel, without, now))
+        let made = self.queueing(|engine, now| engine.rotate(channel, without, now))?;
+        self.changed(made.0);
+        Ok(made)
     }
 
     /// Makes another author of a channel admin too.
     pub fn appoint(&self, channel: &ChannelId, author: &PublicKey) -> Result<(), Error> {
-        self.queueing(|engine, now| engine.appoint(channel, author, now))
+        self.queueing(|engine, now| engine.appoint(channel, author, now))?;
+        self.changed(*channel);
+        Ok(())
     }
 
     /// Queues a text, which leaves with the next poll or at once in live mode. Returns the id under which it waits.
     pub fn send(&self, channel: &ChannelId, text: &str) -> Result<MessageId, Error> {
-        self.queueing(|engine, now| engine.send(channel, text, now))
+        let queued = self.queueing(|engine, now| engine.send(channel, text, now))?;
+        self.changed(*channel);
+        Ok(queued)
     }
 
     /// A page of a channel's messages, oldest first, at most `limit`.
@@ -308,17 +325,31 @@ impl Client {
 
     /// Marks everything in a channel as read.
     pub fn mark_read(&self, channel: &ChannelId) -> Result<(), Error> {
-        self.engine().mark_read(channel)
+        if self.engine().mark_read(channel)? {
+            self.changed(*channel);
+        }
+        Ok(())
     }
 
     /// Marks what arrived in a channel up to and including a message as read. What was read stays read.
     pub fn mark_read_up_to(&self, message: &MessageId) -> Result<(), Error> {
-        self.engine().mark_read_up_to(message)
+        let mut engine = self.engine();
+        if engine.mark_read_up_to(message)? {
+            let channel = engine.message(message)?.channel;
+            drop(engine);
+            self.changed(channel);
+        }
+        Ok(())
     }
 
     /// Deletes a message on this phone only; it does not come back.
     pub fn delete_message(&self, id: &MessageId) -> Result<(), Error> {
-        self.engine().delete_message(id)
+        let mut engine = self.engine();
+        let channel = engine.message(id)?.channel;
+        engine.delete_message(id)?;
+        drop(engine);
+        self.changed(channel);
+        Ok(())
     }
 
     /// Changes whenever another process has written to this profile.
@@ -347,6 +378,11 @@ impl Client {
 
     fn now(&self) -> UnixMillis {
         self.inner().clock.now()
+    }
+
+    /// Tells of a change that was made here.
+    fn changed(&self, channel: ChannelId) {
+        self.inner().emit(Event::Changed { channel });
     }
 
     /// Runs something that may leave work for the live connections.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::channel::MessageId;
 
-use super::conversation;
+use super::conversation::{self, Heard};
 use super::engine::{Change, Delivery};
+use super::inner::{Inner, ended};
 use super::{Client, Error, Notice, PollReport};
 
 impl Client {
@@ -17,7 +18,8 @@ impl Client {
     /// A node that fails is reported as a notice; see [`PollReport::nodes_reached`].
     ///
     /// # Errors
-    /// [`Error::NoNode`], [`Error::ShutDown`], and whatever stops the store.
+    /// [`Error::NoNode`], [`Error::ShutDown`], and whatever stops the store; what came before that is given instead,
+    /// and then [`PollReport::complete`] is false.
     pub async fn poll(&self) -> Result<PollReport, Error> {
         self.inner().unless_stopped(self.exchange(None)).await
     }
@@ -28,8 +30,9 @@ impl Client {
     /// # Errors
     /// As [`Client::poll`]; that the time is over is no error.
     pub async fn sync_once(&self, budget: Duration) -> Result<PollReport, Error> {
-        let deadline = Instant::now().checked_add(budget);
-        self.inner().unless_stopped(self.exchange(deadline)).await
+        self.inner()
+            .unless_stopped(self.exchange(after(budget)))
+            .await
     }
 
     /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. A push carries no
@@ -53,24 +56,28 @@ impl Client {
         timeout: Duration,
     ) -> Result<Option<MessageId>, Error> {
         self.inner()
-            .unless_stopped(self.deliver(id, Instant::now() + timeout))
+            .unless_stopped(self.deliver(*id, after(timeout)))
             .await
     }
 
-    async fn deliver(&self, id: &MessageId, deadline: Instant) -> Result<Option<MessageId>, Error> {
+    async fn deliver(
+        &self,
+        id: MessageId,
+        deadline: Option<Instant>,
+    ) -> Result<Option<MessageId>, Error> {
+        let stand = || self.inner().blocking(move |engine, _| engine.delivery(&id));
         loop {
-            match self.engine().delivery(id)? {
+            match stand().await? {
                 Delivery::AtNode(id) => return Ok(Some(id)),
                 Delivery::Expired => return Ok(None),
                 Delivery::Queued => {}
             }
-            match timeout_at(deadline, self.exchange(None)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Ok(None),
-            }
-            if matches!(self.engine().delivery(id)?, Delivery::Queued) {
-                if Instant::now() + AGAIN >= deadline {
+            let Some(exchanged) = within(deadline, self.exchange(None)).await else {
+                return Ok(None);
+            };
+            exchanged?;
+            if matches!(stand().await?, Delivery::Queued) {
+                if deadline.is_some_and(|deadline| Instant::now() + AGAIN >= deadline) {
                     return Ok(None);
                 }
                 sleep(AGAIN).await;
@@ -97,42 +104,95 @@ impl Client {
         }
         report.complete = true;
         let mut heard = Vec::new();
+        let mut brought = Vec::new();
+        let mut unreachable = Vec::new();
+        let mut failure: Option<Result<Error, JoinError>> = None;
         let mut tasks = JoinSet::new();
         // Nodes do not complete each other yet, so each is asked.
         for node in nodes {
             let inner = Arc::clone(inner);
+            let told = Arc::new(Heard::default());
+            brought.push(Arc::clone(&told));
             tasks.spawn(async move {
                 let key = *node.link.key();
-                (key, conversation::poll(&inner, &node, deadline).await)
+                let outcome = conversation::poll(&inner, &node, deadline, &told).await;
+                (key, outcome)
             });
         }
         while let Some(finished) = tasks.join_next().await {
-            let (node, outcome) = finished.map_err(|_| Error::ShutDown)?;
+            let (node, outcome) = match finished {
+                Ok(finished) => finished,
+                Err(error) => {
+                    failure.get_or_insert(Err(error));
+                    continue;
+                }
+            };
             report.bytes_sent += outcome.bytes.0;
             report.bytes_received += outcome.bytes.1;
-            collect(&mut report, outcome.changes);
             match outcome.result {
                 Some(Ok(())) => {
                     report.nodes_reached += 1;
                     heard.push(node);
                 }
-                Some(Err(Error::Store(error))) => return Err(Error::Store(error)),
+                Some(Err(error @ Error::Store(_))) => {
+                    failure.get_or_insert(Ok(error));
+                }
                 Some(Err(error)) => {
                     let notice = Notice::Unreachable {
                         node,
                         reason: error.to_string(),
                     };
                     inner.tell(Change::Notice(notice.clone()));
-                    report.notices.push(notice);
+                    unreachable.push(notice);
                 }
                 None => report.complete = false,
             }
         }
-        if let Some(changes) = within(deadline, inner.expire(&heard)).await {
-            collect(&mut report, changes?);
+        for told in brought {
+            // Of a task that panicked, the intake may still run.
+            told.end().await;
+            collect(&mut report, told.take());
         }
+        // This is local, so also when the time is over.
+        match inner.expire(&heard).await {
+            Ok(changes) => collect(&mut report, changes),
+            Err(error) => {
+                failure.get_or_insert(Ok(error));
+            }
+        }
+        if let Some(failure) = failure {
+            inner.settle(&mut report, failure)?;
+        }
+        report.notices.extend(unreachable);
         report.messages.sort_by_key(|message| message.time);
         Ok(report)
+    }
+}
+
+impl Inner {
+    /// Fails only if nothing was brought: what was is stored, and no later report would name it.
+    fn settle(
+        &self,
+        report: &mut PollReport,
+        failure: Result<Error, JoinError>,
+    ) -> Result<(), Error> {
+        let nothing =
+            report.messages.is_empty() && report.expired.is_empty() && report.notices.is_empty();
+        if nothing {
+            return Err(failure.unwrap_or_else(ended));
+        }
+        report.complete = false;
+        match failure {
+            Ok(error) => {
+                let notice = Notice::Storage {
+                    reason: error.to_string(),
+                };
+                self.tell(Change::Notice(notice.clone()));
+                report.notices.push(notice);
+            }
+            Err(error) => tracing::error!(%error, "a sync was cut short by a fault"),
+        }
+        Ok(())
     }
 }
 
@@ -140,6 +200,13 @@ impl Client {
 const PUSH_BUDGET: Duration = Duration::from_secs(25);
 /// Between two tries to deliver.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// When `wait` is over; `None` if that is later than the clock can tell.
+fn after(wait: Duration) -> Option<Instant> {
+    // With room for what is added to an instant, here and by the timer.
+    let end = Instant::now().checked_add(wait)?;
+    end.checked_add(AGAIN).map(|_| end)
+}
 
 /// What `work` gives; `None` if it is not done by `deadline`.
 pub(super) async fn within<T>(
@@ -160,7 +227,7 @@ fn collect(report: &mut PollReport, changes: Vec<Change>) {
             Change::Notice(notice) if !report.notices.contains(&notice) => {
                 report.notices.push(notice);
             }
-            Change::Notice(_) | Change::State { .. } => {}
+            Change::Admins { .. } | Change::Notice(_) | Change::State { .. } => {}
         }
     }
 }

@@ -149,6 +149,11 @@ pub enum Notice {
         /// Why.
         reason: &'static str,
     },
+    /// The profile cannot be read or written, so nothing is taken in.
+    Storage {
+        /// Why.
+        reason: String,
+    },
     /// A node could not be reached.
     Unreachable {
         /// Which node.
@@ -224,6 +229,7 @@ impl fmt::Display for Notice {
             Self::Refused { node, reason } => {
                 write!(f, "super node {} refused: {reason}", short(node))
             }
+            Self::Storage { reason } => write!(f, "nothing can be stored: {reason}"),
             Self::Unreachable { node, reason } => {
                 write!(f, "super node {}: {reason}", short(node))
             }
@@ -282,7 +288,13 @@ pub struct PollReport {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A message arrived.
-    Message(Message),
+    Received(Message),
+    /// What a channel shows was changed here, or by an admin: a message queued or deleted, messages read, the channel
+    /// made, joined, renamed, muted, rotated or left, an admin appointed. The id may be a former one.
+    Changed {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// An own message moved on; `was` is the id it had before it was sealed.
     State {
         /// The channel.
@@ -295,7 +307,7 @@ pub enum Event {
         state: MessageState,
     },
     /// Something to tell a person.
-    Notice(Notice),
+    Noticed(Notice),
     /// A live connection stands, or was lost.
     Connected {
         /// Which node.

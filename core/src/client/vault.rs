@@ -1,9 +1,11 @@
 //! Profiles whose storage key the platform keeps.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -12,11 +14,13 @@ use crate::channel::NodeLink;
 use crate::crypto::OsEntropy;
 use crate::store::{StorageKey, StoreError};
 
-use super::{Client, Error, Options, PROFILE_FILE};
+use super::inner::ended;
+use super::{Client, Error, Options, PROFILE_FILE, lock};
 
 /// Where the app keeps the storage key: Android Keystore, iOS Keychain.
 ///
-/// It is called on a thread that may block, with no lock of this library held, so it may call back into any client.
+/// One vault keeps the key of one profile. It is called on a thread of its own, which may block, by one thread at a time.
+/// No lock of a client is held, so it may call back into any client, but not ask for its own profile.
 pub trait KeyVault: Send + Sync {
     /// The key that was stored last; `None` if there is none.
     ///
@@ -50,10 +54,12 @@ pub enum VaultError {
 
 impl Client {
     /// As [`Client::create`], under the vault's key. If it holds none, a random one is drawn and stored there before
-    /// the profile is made. Two calls with one vault must not run at once, or one's key replaces the other's.
+    /// the profile is made. Calls for one folder take turns, also with one that was given up and whose vault still works,
+    /// and waiting counts towards [`Options::vault_timeout`].
     ///
     /// # Errors
-    /// [`Error::Vault`]; nothing has been made then.
+    /// [`Error::Vault`]; no profile has been made then, but after [`VaultError::Timeout`] the vault may hold a key,
+    /// which the next profile is made with.
     pub async fn create_with_vault(
         folder: &Path,
         vault: Arc<dyn KeyVault>,
@@ -76,12 +82,13 @@ impl Client {
         options: Options,
     ) -> Result<Self, Error> {
         let folder = folder.to_owned();
-        if !exists(&folder).await {
+        if !exists(&folder).await? {
             return Err(StoreError::Missing.into());
         }
-        let key = load(vault, options.vault_timeout)
-            .await?
-            .ok_or(VaultError::Empty)?;
+        let key = ask(&folder, options.vault_timeout, move || {
+            load(&*vault)?.ok_or(VaultError::Empty)
+        })
+        .await?;
         making(move || Self::open(&folder, &key, options)).await
     }
 
@@ -108,20 +115,22 @@ async fn key_for_new_profile(
     vault: Arc<dyn KeyVault>,
     limit: Duration,
 ) -> Result<StorageKey, Error> {
-    if exists(folder).await {
+    if exists(folder).await? {
         return Err(StoreError::Exists.into());
     }
-    if let Some(key) = load(Arc::clone(&vault), limit).await? {
-        return Ok(key);
-    }
-    let key = StorageKey::random(&mut OsEntropy);
-    let stored = key.duplicate();
-    ask(limit, move || vault.store(stored.expose())).await?;
-    Ok(key)
+    let asked = ask(folder, limit, move || {
+        if let Some(key) = load(&*vault)? {
+            return Ok(key);
+        }
+        let key = StorageKey::random(&mut OsEntropy);
+        vault.store(key.expose())?;
+        Ok(key)
+    });
+    Ok(asked.await?)
 }
 
-async fn load(vault: Arc<dyn KeyVault>, limit: Duration) -> Result<Option<StorageKey>, VaultError> {
-    let Some(bytes) = ask(limit, move || vault.load()).await? else {
+fn load(vault: &dyn KeyVault) -> Result<Option<StorageKey>, VaultError> {
+    let Some(bytes) = vault.load()? else {
         return Ok(None);
     };
     StorageKey::try_from(bytes.as_slice())
@@ -129,24 +138,59 @@ async fn load(vault: Arc<dyn KeyVault>, limit: Duration) -> Result<Option<Storag
         .map_err(|_| VaultError::BadKey(bytes.len()))
 }
 
-/// Asks the vault on a thread of its own, which is left behind if it does not answer.
+/// The turns of profiles whose vaults are being asked.
+static TURNS: LazyLock<std::sync::Mutex<HashMap<PathBuf, Weak<Mutex<()>>>>> =
+    LazyLock::new(std::sync::Mutex::default);
+
+/// Held by whoever asks for a profile's key until the vault's last answer, though nobody waits for that any more: a
+/// late `store` would replace the key of a profile that was made meanwhile.
+fn turn(folder: &Path) -> Arc<Mutex<()>> {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let mut turns = lock(&TURNS);
+    turns.retain(|_, turn| turn.strong_count() > 0);
+    if let Some(turn) = turns.get(&folder).and_then(Weak::upgrade) {
+        return turn;
+    }
+    let turn = Arc::default();
+    turns.insert(folder, Arc::downgrade(&turn));
+    turn
+}
+
+/// Asks the vault in its turn, on a thread of its own, which is left behind if it does not answer.
 async fn ask<T: Send + 'static>(
+    folder: &Path,
     limit: Duration,
     question: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
 ) -> Result<T, VaultError> {
-    timeout(limit, spawn_blocking(question))
+    let asking = async {
+        let turn = turn(folder).lock_owned().await;
+        let (answer, answered) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("ailurus-vault".to_owned())
+            .spawn(move || {
+                let _turn = turn;
+                // Nobody may be waiting any more.
+                let _ = answer.send(question());
+            })
+            .map_err(|error| VaultError::Failed(error.to_string()))?;
+        answered
+            .await
+            .map_err(|_| VaultError::Failed("it panicked".to_owned()))?
+    };
+    timeout(limit, asking)
         .await
         .map_err(|_| VaultError::Timeout)?
-        .map_err(|error| VaultError::Failed(error.to_string()))?
 }
 
 async fn making(
     make: impl FnOnce() -> Result<Client, Error> + Send + 'static,
 ) -> Result<Client, Error> {
-    spawn_blocking(make).await.map_err(|_| Error::ShutDown)?
+    spawn_blocking(make)
+        .await
+        .unwrap_or_else(|error| Err(ended(error)))
 }
 
-async fn exists(folder: &Path) -> bool {
+async fn exists(folder: &Path) -> Result<bool, Error> {
     let file: PathBuf = folder.join(PROFILE_FILE);
-    spawn_blocking(move || file.exists()).await.unwrap_or(false)
+    spawn_blocking(move || file.exists()).await.map_err(ended)
 }

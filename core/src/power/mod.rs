@@ -22,7 +22,7 @@ pub struct PowerState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NetworkKind {
     /// By nothing.
-    None,
+    Offline,
     /// A wireless LAN.
     Wifi,
     /// A mobile network.
@@ -89,6 +89,8 @@ pub struct Power {
     power: PowerState,
     network: NetworkState,
     app: AppState,
+    /// Live connections that have caught up.
+    connections: usize,
     synced: UnixMillis,
 }
 
@@ -99,6 +101,7 @@ impl Power {
             power: PowerState::default(),
             network: NetworkState::default(),
             app: AppState::default(),
+            connections: 0,
             synced: now,
         }
     }
@@ -113,9 +116,25 @@ impl Power {
         std::mem::replace(&mut self.network, state) != state
     }
 
-    /// Takes in whether the app is on the screen; returns whether that is new.
-    pub fn set_app_state(&mut self, state: AppState) -> bool {
+    /// Takes in whether the app is on the screen from `now` on; returns whether that is new.
+    pub fn set_app_state(&mut self, state: AppState, now: UnixMillis) -> bool {
+        // What is connected has heard everything until now.
+        if self.connections > 0 {
+            self.synced = now;
+        }
         std::mem::replace(&mut self.app, state) != state
+    }
+
+    /// Notes that a live connection has caught up at `now`.
+    pub fn connected(&mut self, now: UnixMillis) {
+        self.connections = self.connections.saturating_add(1);
+        self.synced = now;
+    }
+
+    /// Notes that a live connection that had caught up is gone at `now`.
+    pub fn disconnected(&mut self, now: UnixMillis) {
+        self.connections = self.connections.saturating_sub(1);
+        self.synced = now;
     }
 
     /// Notes that the super nodes were asked at `now`.
@@ -194,11 +213,30 @@ mod tests {
     #[test]
     fn the_foreground_is_live() {
         let mut power = Power::new(START);
-        assert!(power.set_app_state(AppState::Foreground));
-        assert!(!power.set_app_state(AppState::Foreground), "nothing new");
+        assert!(power.set_app_state(AppState::Foreground, START));
+        assert!(
+            !power.set_app_state(AppState::Foreground, START),
+            "nothing new"
+        );
         assert_eq!(power.plan(START), Plan::Live);
-        assert!(power.set_app_state(AppState::Background));
+        assert!(power.set_app_state(AppState::Background, START));
         assert_eq!(wakeup(&mut power, START), START.after(minutes(15)));
+    }
+
+    #[test]
+    fn whoever_was_connected_until_now_need_not_wake_at_once() {
+        let mut power = Power::new(START);
+        power.set_app_state(AppState::Foreground, START);
+        power.connected(START);
+        let later = START.after(minutes(60));
+        power.set_app_state(AppState::Background, later);
+        assert_eq!(wakeup(&mut power, later), later.after(minutes(15)));
+        // And whoever lost the connection long before does.
+        power.set_app_state(AppState::Foreground, later);
+        power.disconnected(later);
+        let late = later.after(minutes(60));
+        power.set_app_state(AppState::Background, late);
+        assert_eq!(wakeup(&mut power, late), late);
     }
 
     #[test]

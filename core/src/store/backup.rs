@@ -4,8 +4,8 @@
 //! the database, each sealed with nonce = chunk number and, as associated data, the head and whether it is the last.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -21,20 +21,34 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] if the file is there already.
     pub fn export(&self, to: &Path, passphrase: &str) -> Result<(), StoreError> {
+        self.snapshot(to)?.write(passphrase)
+    }
+
+    /// The first half of [`Store::export`]; the second needs the database no more.
+    pub(crate) fn snapshot(&self, to: &Path) -> Result<Snapshot, StoreError> {
         let connection = self.connection.open()?;
-        if to.exists() {
-            return Err(StoreError::Exists);
-        }
-        let copy = self.path.with_extension("export");
-        remove_if_there(&copy)?;
-        let target = copy.to_str().ok_or(StoreError::BadBackup)?;
-        connection.execute("VACUUM INTO ?1", [target])?;
-        let written = self.write_backup(&copy, to, passphrase);
-        remove_if_there(&copy)?;
-        if written.is_err() {
-            remove_if_there(to)?;
-        }
-        written
+        // Whoever makes the target has the name of the copy, too, and removes what a crash left there.
+        let output = new_file(to).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => StoreError::Exists,
+            _ => StoreError::Io(error),
+        })?;
+        let mut copy = to.as_os_str().to_owned();
+        copy.push(".ailurus-export");
+        let snapshot = Snapshot {
+            output,
+            data_key: self.data_key.duplicate(),
+            files: Unfinished {
+                copy: copy.into(),
+                target: Some(to.to_owned()),
+            },
+        };
+        let copy = snapshot.files.copy.as_path();
+        remove_if_there(copy)?;
+        // SQLite takes an empty file that is there, and its own would be open to others.
+        drop(new_file(copy)?);
+        let name = copy.to_str().ok_or(ErrorKind::InvalidFilename);
+        connection.execute("VACUUM INTO ?1", [name.map_err(std::io::Error::from)?])?;
+        Ok(snapshot)
     }
 
     /// Makes a profile at `path` from a backup file, under a storage key of this phone.
@@ -64,8 +78,18 @@ impl Store {
         })?;
         Self::open(path, key)
     }
+}
 
-    fn write_backup(&self, copy: &Path, to: &Path, passphrase: &str) -> Result<(), StoreError> {
+/// A copy of the whole database that is to become a backup, and what it takes to write that.
+pub(crate) struct Snapshot {
+    output: File,
+    data_key: DataKey,
+    files: Unfinished,
+}
+
+impl Snapshot {
+    /// Writes the backup, which takes a while, and removes the copy.
+    pub(crate) fn write(mut self, passphrase: &str) -> Result<(), StoreError> {
         let mut salt = [0; 16];
         OsEntropy.fill(&mut salt);
         let params = PasswordParams::STANDARD;
@@ -84,8 +108,8 @@ impl Store {
         .encode_to_vec();
         let body = chunk_key(&self.data_key, &head);
 
-        let mut input = BufReader::new(File::open(copy)?);
-        let mut output = BufWriter::new(new_file(to)?);
+        let mut input = BufReader::new(File::open(&self.files.copy)?);
+        let mut output = BufWriter::new(&self.output);
         output.write_all(MAGIC)?;
         output.write_all(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes())?;
         output.write_all(&head)?;
@@ -100,8 +124,29 @@ impl Store {
             chunk = next;
         }
         output.flush()?;
-        output.get_ref().sync_all()?;
+        self.output.sync_all()?;
+        self.files.target = None;
         Ok(())
+    }
+}
+
+/// Removes the copy, and the target unless it is finished.
+struct Unfinished {
+    copy: PathBuf,
+    target: Option<PathBuf>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // The target last: whoever makes it anew uses the name of the copy.
+        for file in [Some(&self.copy), self.target.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Err(error) = remove_if_there(file) {
+                tracing::warn!(%error, "a file of an unfinished backup is left behind");
+            }
+        }
     }
 }
 
@@ -189,7 +234,51 @@ fn read_chunk(input: &mut impl Read, length: usize) -> Result<Vec<u8>, StoreErro
 
 pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_that_ends_early_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (profile, to) = (folder.path().join("db"), folder.path().join("backup"));
+        let store = Store::create(&profile, &StorageKey::from_bytes([1; 32])).unwrap();
+        let others = || {
+            let mut names: Vec<_> = fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| !name.starts_with("db"))
+                .collect();
+            names.sort_unstable();
+            names
+        };
+        // What a crash left behind is no obstacle.
+        fs::write(folder.path().join("backup.ailurus-export"), "old").unwrap();
+        let snapshot = store.snapshot(&to).unwrap();
+        assert_eq!(others(), ["backup", "backup.ailurus-export"]);
+        #[cfg(unix)]
+        for name in others() {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions();
+            assert_eq!(mode.mode() & 0o777, 0o600);
+        }
+        assert!(matches!(store.export(&to, "pass"), Err(StoreError::Exists)));
+        assert_eq!(others().len(), 2, "the other one's files stay");
+        drop(snapshot);
+        assert!(others().is_empty(), "{:?}", others());
+
+        fs::create_dir(folder.path().join("backup.ailurus-export")).unwrap();
+        assert!(store.export(&to, "pass").is_err());
+        fs::remove_dir(folder.path().join("backup.ailurus-export")).unwrap();
+        assert!(others().is_empty(), "{:?}", others());
+        store.export(&to, "pass").unwrap();
+        assert_eq!(others(), ["backup"]);
     }
 }

@@ -178,12 +178,12 @@ impl Tx<'_> {
     }
 
     /// Marks messages up to a row as read.
-    pub fn mark_read(&self, channel: ChannelRow, up_to: i64) -> Result<(), StoreError> {
-        self.transaction.execute(
-            "UPDATE channels SET read_up_to = max(read_up_to, ?2) WHERE id = ?1",
+    pub fn mark_read(&self, channel: ChannelRow, up_to: i64) -> Result<bool, StoreError> {
+        let changed = self.transaction.execute(
+            "UPDATE channels SET read_up_to = ?2 WHERE id = ?1 AND read_up_to < ?2",
             params![channel.0, up_to],
         )?;
-        Ok(())
+        Ok(changed > 0)
     }
 
     /// Adds keys to a channel.

@@ -55,6 +55,11 @@ pub enum Change {
     },
     /// An own message expired.
     Expired(Message),
+    /// Who is admin of a channel.
+    Admins {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// Something to tell a person.
     Notice(Notice),
 }

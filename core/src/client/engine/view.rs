@@ -5,6 +5,7 @@ use crate::crypto::{PublicKey, kdf};
 use crate::store::{
     ChannelRow, ChannelState, MessageState, Page, StoredAuthor, StoredChannel, StoredMessage, Tx,
 };
+use crate::wire::limits::MAX_NAME;
 
 use super::{Engine, Error, Message};
 use crate::client::types::{ChannelSummary, Member};
@@ -45,8 +46,8 @@ impl Engine {
             found.dedup();
             match found.as_slice() {
                 [row] if !prefix.is_empty() => Ok(tx.access_of(*row)?.access.channel_id()),
-                [] | [_] => Err(Error::UnknownChannel(wanted.to_owned())),
-                _ => Err(Error::Ambiguous(wanted.to_owned())),
+                [] | [_] => Err(Error::UnknownChannel(quoted(wanted))),
+                _ => Err(Error::Ambiguous(quoted(wanted))),
             }
         })
     }
@@ -149,27 +150,27 @@ impl Engine {
                         if message.id.to_string().starts_with(&prefix)
                             && found.replace(message.id).is_some()
                         {
-                            return Err(Error::Ambiguous(prefix.clone()));
+                            return Err(Error::Ambiguous(quoted(&prefix)));
                         }
                     }
                 }
             }
             found
                 .filter(|_| !prefix.is_empty())
-                .ok_or_else(|| Error::UnknownMessage(prefix.clone()))
+                .ok_or_else(|| Error::UnknownMessage(quoted(&prefix)))
         })
     }
 
-    /// Marks everything in a channel as read.
-    pub fn mark_read(&mut self, channel: &ChannelId) -> Result<(), Error> {
+    /// Marks everything in a channel as read; returns whether something was not.
+    pub fn mark_read(&mut self, channel: &ChannelId) -> Result<bool, Error> {
         self.store.write(|tx| {
             let row = channel_row(tx, channel)?;
             Ok(tx.mark_read(row, tx.last_row(row)?)?)
         })
     }
 
-    /// Marks as read what arrived in a channel up to and including a message.
-    pub fn mark_read_up_to(&mut self, id: &MessageId) -> Result<(), Error> {
+    /// Marks as read what arrived in a channel up to and including a message; returns whether something was not.
+    pub fn mark_read_up_to(&mut self, id: &MessageId) -> Result<bool, Error> {
         self.store.write(|tx| {
             let (row, channel) = locate(tx, id)?;
             Ok(tx.mark_read(channel, row)?)
@@ -240,6 +241,14 @@ pub(super) fn message_from(
         state: message.state,
         row: message.row,
     })
+}
+
+/// What was asked for, as errors quote it. What is neither a name nor an id may be a link, pasted in the wrong place.
+fn quoted(wanted: &str) -> String {
+    if wanted.len() <= MAX_NAME || wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return wanted.to_owned();
+    }
+    wanted.chars().take(2).chain(['…']).collect()
 }
 
 fn locate(tx: &Tx<'_>, id: &MessageId) -> Result<(i64, ChannelRow), Error> {

@@ -226,6 +226,7 @@ impl Intake<'_> {
         if entitled && !admins.contains(&appointed) && admins.len() < MAX_ADMINS {
             admins.push(appointed);
             keys.changed = true;
+            self.done.changes.push(Change::Admins { channel: keys.id });
         }
         Ok(())
     }
