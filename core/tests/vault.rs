@@ -53,9 +53,6 @@ impl KeyVault for Slow {
     }
 }
 
-/// Vaults are asked in turn in the whole process, so a test that lets others wait runs alone.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// Does whatever a test wants when it is asked.
 struct Odd<L, S>(L, S);
 
@@ -84,8 +81,11 @@ async fn create(folder: &Path, vault: Arc<dyn KeyVault>) -> Result<Client, Error
 /// The error of a vault that failed, after which there is no profile.
 async fn refused(vault: Arc<dyn KeyVault>) -> VaultError {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().join("profile");
-    let Err(Error::Vault(error)) = create(&folder, vault).await else {
+    refused_in(&folder.path().join("profile"), vault).await
+}
+
+async fn refused_in(folder: &Path, vault: Arc<dyn KeyVault>) -> VaultError {
+    let Err(Error::Vault(error)) = create(folder, vault).await else {
         panic!("the vault failed and a profile was made");
     };
     assert!(!folder.exists(), "nothing has been made");
@@ -94,7 +94,6 @@ async fn refused(vault: Arc<dyn KeyVault>) -> VaultError {
 
 #[tokio::test]
 async fn a_new_key_is_stored_before_the_profile_is_made() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault {
         profile: Some(folder.path().join(PROFILE_FILE)),
@@ -119,7 +118,6 @@ async fn a_new_key_is_stored_before_the_profile_is_made() {
 
 #[tokio::test]
 async fn a_key_that_is_there_is_used() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault {
         key: Mutex::new(Some(vec![7; 32])),
@@ -133,7 +131,6 @@ async fn a_key_that_is_there_is_used() {
 
 #[tokio::test]
 async fn a_backup_goes_under_the_vaults_key() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let key = StorageKey::from_bytes([1; 32]);
     let (old, new) = (folder.path().join("old"), folder.path().join("new"));
@@ -150,7 +147,6 @@ async fn a_backup_goes_under_the_vaults_key() {
 
 #[tokio::test]
 async fn an_empty_vault_opens_no_profile() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let empty = Arc::new(Vault::default());
     let none = Client::open_with_vault(folder.path(), empty.clone(), Options::default()).await;
@@ -170,7 +166,6 @@ async fn an_empty_vault_opens_no_profile() {
 
 #[tokio::test]
 async fn a_vault_that_fails_leaves_nothing_behind() {
-    let _alone = ALONE.lock().await;
     let locked = || VaultError::Failed("locked".to_owned());
     let loading = Odd(move || Err(locked()), || Ok(()));
     let error = refused(Arc::new(loading)).await;
@@ -192,7 +187,6 @@ async fn a_vault_that_fails_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_vault_that_does_not_answer_is_not_waited_for() {
-    let _alone = ALONE.lock().await;
     let start = Instant::now();
     let (end, blocked) = blocking();
     let loading = Odd(
@@ -202,10 +196,20 @@ async fn a_vault_that_does_not_answer_is_not_waited_for() {
         },
         || Ok(()),
     );
-    assert_eq!(refused(Arc::new(loading)).await, VaultError::Timeout);
-    // Nor is one behind it, which is not even asked.
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("profile");
+    let error = refused_in(&folder, Arc::new(loading)).await;
+    assert_eq!(error, VaultError::Timeout);
+    // Nor is one behind it for the same profile, which is not even asked; other profiles do not wait.
     let behind = Arc::new(Vault::default());
-    assert_eq!(refused(behind.clone()).await, VaultError::Timeout);
+    assert_eq!(
+        refused_in(&folder, behind.clone()).await,
+        VaultError::Timeout
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    create(elsewhere.path(), Arc::new(Vault::default()))
+        .await
+        .unwrap();
     drop(end);
     let (end, blocked) = blocking();
     let storing = Odd(
@@ -233,7 +237,6 @@ fn blocking() -> (Sender<()>, impl Fn() + Send + Sync) {
 
 #[tokio::test]
 async fn a_late_answer_replaces_no_key() {
-    let _alone = ALONE.lock().await;
     for given_up in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let vault = Arc::new(Slow::default());
@@ -265,7 +268,6 @@ async fn a_late_answer_replaces_no_key() {
 
 #[tokio::test]
 async fn a_vault_may_call_back_into_a_client() {
-    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let key = StorageKey::from_bytes([1; 32]);
     let other = folder.path().join("other");

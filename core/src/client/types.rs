@@ -278,7 +278,8 @@ pub struct PollReport {
     pub bytes_received: u64,
     /// Nodes that answered.
     pub nodes_reached: usize,
-    /// Every conversation with a node ended by itself, well or not; false if the time was over before.
+    /// Every conversation with a node ended by itself, well or not; false if the time was over before, or the store
+    /// failed on the way.
     pub complete: bool,
     /// What a person should be told.
     pub notices: Vec<Notice>,

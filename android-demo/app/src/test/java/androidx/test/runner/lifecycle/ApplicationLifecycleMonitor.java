@@ -1,0 +1,4 @@
+package androidx.test.runner.lifecycle;
+
+/** A stub: docs/decisions/0005-robolectric.md. */
+public interface ApplicationLifecycleMonitor {}

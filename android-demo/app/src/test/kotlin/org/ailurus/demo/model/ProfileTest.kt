@@ -1,0 +1,71 @@
+package org.ailurus.demo.model
+
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import org.ailurus.AccessKind
+import org.ailurus.AilurusException
+import org.ailurus.LinkInfo
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertSame
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+private const val REDPANDA = "pr7768EZp1Y8PwQhozCfacTNjL4iRxgJqcm8NDVuyvhfYJDwkzJFTtCZ6"
+
+class ProfileTest : Phones() {
+    @Test
+    fun `there is no profile before the first start, and one after it`() = test {
+        val profile = profile("Alice")
+        assertNull(profile.open())
+
+        val client = opened(profile.create(" Alice ", node.link))
+
+        assertEquals("Alice", client.name())
+        assertSame(client, profile.open())
+        assertSame(client, profile.client.value)
+        assertTrue(profile.size() > 0)
+    }
+
+    @Test
+    fun `a backup opens on a new phone, with its passphrase only`() = test {
+        val client = opened(profile("Alice").create("Alice", node.link))
+        ChannelsModel(client).create("Rust")
+        val backup = ByteArrayOutputStream()
+
+        profile("Alice").backUp(client, backup, "correct horse")
+
+        val copy = backup.toByteArray()
+        val wrong = runCatching { profile("wrong").restore(ByteArrayInputStream(copy), "wrong horse") }
+        assertTrue("${wrong.exceptionOrNull()}", wrong.exceptionOrNull() is AilurusException)
+        val restored = opened(profile("new").restore(ByteArrayInputStream(copy), "correct horse"))
+        assertEquals(listOf("Rust"), restored.channels().map { it.name })
+        assertEquals("no copy is left in the cache", emptyList<String>(), folder.list { _, name -> "backup" in name }?.toList())
+    }
+
+    @Test
+    fun `what is no backup is refused`() = test {
+        val refused = runCatching { profile("new").restore(ByteArrayInputStream(ByteArray(100)), "x") }
+
+        assertEquals(Problem.BAD_BACKUP, Problem.of(refused.exceptionOrNull()!!))
+    }
+
+    @Test
+    fun `links are found in what people send`() = test {
+        val client = opened(profile("Alice").create("Alice", node.link))
+        val link = client.createChannel("Rust").use { ShareModel(it).share(AccessKind.READ, true).text }
+
+        assertTrue(link.startsWith("ailurus:"))
+        val info = Links.find("Join us here:\n$link\nSee you!").info as LinkInfo.Channel
+        assertEquals("Rust", info.name)
+        assertEquals(AccessKind.READ, info.access)
+        assertTrue(Links.find(" ${node.link}\n").info is LinkInfo.Node)
+        val redpanda = Links.find("Our old channel is $REDPANDA, come in").info as LinkInfo.Channel
+        assertTrue(redpanda.redpanda)
+        assertThrows(AilurusException.BadLink::class.java) { Links.find("hello there") }
+        assertThrows(AilurusException.BadLink::class.java) { Links.find("") }
+        assertFalse(runCatching { Links.find(link.dropLast(1)) }.isSuccess)
+    }
+}

@@ -1,0 +1,51 @@
+#if canImport(UIKit) && !os(watchOS) && !os(tvOS)
+import Foundation
+import UIKit
+
+/// Tells a client how the battery is, as long as this object is held.
+@MainActor
+public final class PowerWatcher {
+    private let observers: Observers
+
+    /// Tells the present state at once, and each change from then on.
+    public init(client: Client) {
+        UIDevice.current.isBatteryMonitoringEnabled = true
+        let tell: @MainActor @Sendable () -> Void = { [weak client] in client?.setPower(state: .now) }
+        observers = Observers([
+            UIDevice.batteryLevelDidChangeNotification,
+            UIDevice.batteryStateDidChangeNotification,
+            .NSProcessInfoPowerStateDidChange,
+        ], tell)
+        tell()
+    }
+}
+
+extension PowerState {
+    @MainActor
+    fileprivate static var now: PowerState {
+        let device = UIDevice.current
+        let level = device.batteryLevel
+        return PowerState(
+            // The system says -1 where it does not know.
+            batteryPercent: level < 0 ? nil : UInt8(min(100, (level * 100).rounded())),
+            charging: device.batteryState == .charging || device.batteryState == .full,
+            saver: ProcessInfo.processInfo.isLowPowerModeEnabled
+        )
+    }
+}
+
+/// Calls back on the main thread when one of some notifications comes, until it is released.
+final class Observers: @unchecked Sendable {
+    private let tokens: [NSObjectProtocol]
+
+    init(_ names: [Notification.Name], _ call: @escaping @MainActor @Sendable () -> Void) {
+        tokens = names.map { name in
+            NotificationCenter.default.addObserver(forName: name, object: nil, queue: .main) { _ in
+                Task { @MainActor in call() }
+            }
+        }
+    }
+
+    deinit { tokens.forEach { NotificationCenter.default.removeObserver($0) } }
+}
+#endif

@@ -1,0 +1,93 @@
+import Ailurus
+import AilurusDemoModel
+import BackgroundTasks
+import SwiftUI
+import UserNotifications
+
+/// Joins the app to the system: foreground and background, network, battery, background polls, taps on notifications.
+@MainActor
+final class Background {
+    /// The channel on the screen.
+    let shown = ShownChannel()
+    private let app: AppModel
+    private var adapters: Adapters?
+    private var active = false
+
+    /// What follows the system, for the open client.
+    private struct Adapters {
+        let lifecycle: AppLifecycle
+        let network: NetworkWatcher
+        let power: PowerWatcher
+    }
+
+    /// As in Info.plist.
+    private nonisolated static let job = "org.ailurus.demo.poll"
+    /// The system gives a background job about 30 seconds.
+    private static let budget: TimeInterval = 20
+
+    init(app: AppModel) {
+        self.app = app
+        UNUserNotificationCenter.current().delegate = shown
+        _ = BGTaskScheduler.shared.register(forTaskWithIdentifier: Self.job, using: .main) { [weak self] task in
+            MainActor.assumeIsolated { self?.run(task) }
+        }
+    }
+
+    /// The profile was opened, or made.
+    func opened() {
+        if adapters == nil, let client = app.client {
+            adapters = Adapters(
+                lifecycle: AppLifecycle(client: client),
+                network: NetworkWatcher(client: client),
+                power: PowerWatcher(client: client)
+            )
+        }
+        wake()
+    }
+
+    func sceneChanged(to phase: ScenePhase) {
+        switch phase {
+        case .active:
+            active = true
+            wake()
+        case .background:
+            (active, app.awake) = (false, false)
+            schedule()
+        default:
+            break
+        }
+    }
+
+    /// Lets views read again, once the client is awake.
+    private func wake() {
+        guard active, let lifecycle = adapters?.lifecycle else { return }
+        Task {
+            try? await lifecycle.whileAwake { _ in }
+            app.awake = active
+        }
+    }
+
+    private func run(_ task: BGTask) {
+        let work = Task {
+            await app.start()
+            opened()
+            let app = self.app
+            let announcements = try? await adapters?.lifecycle.whileAwake { _ in
+                await app.poll(budget: Self.budget)
+            }
+            await Notifications.show(announcements ?? [])
+            schedule()
+            task.setTaskCompleted(success: announcements != nil)
+        }
+        task.expirationHandler = { work.cancel() }
+    }
+
+    /// Asks for the next poll, when the library wants one.
+    private func schedule() {
+        guard let client = app.client else { return }
+        let request = BGAppRefreshTaskRequest(identifier: Self.job)
+        request.earliestBeginDate = client.nextWakeup()?.at
+        // The system refuses where the person has switched background refresh off: then messages wait for them.
+        try? BGTaskScheduler.shared.submit(request)
+    }
+}
