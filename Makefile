@@ -24,8 +24,8 @@ test: setup lint ## everything that must pass: format, lints, tests, fuzz target
 	scripts/step demos $(MAKE) --no-print-directory test-demos
 	scripts/step interop scripts/interop
 
-kotlin: setup-build ## the Kotlin library: target/kotlin
-	scripts/bindings kotlin
+kotlin: setup-build ## the Kotlin library, as a jar: target/kotlin
+	scripts/bindings kotlin mobile
 	scripts/maven bindings/kotlin package -Dmaven.test.skip=true
 
 test-kotlin: setup ## the Kotlin library against a real super node, and the Android adapters
@@ -34,7 +34,7 @@ test-kotlin: setup ## the Kotlin library against a real super node, and the Andr
 	scripts/maven bindings/kotlin test
 
 swift: setup-build ## the Swift package: target/swift
-	scripts/bindings swift
+	scripts/bindings swift mobile
 	bindings/swift/prepare
 	scripts/swift swift build --scratch-path target/swift
 
