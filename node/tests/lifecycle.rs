@@ -412,6 +412,45 @@ async fn live_connections_include_nodes_that_are_added_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_client_follows_a_node_to_its_new_address() {
+    let world = World::new();
+    let right = world.node.link();
+    // Nobody answers there, and nobody says so.
+    let hole = BlackHole::new(right);
+    let wrong = NodeLink::new(*right.key(), "127.0.0.1", hole.link.port()).expect("a link");
+    let folder = world.folder.path().join("Carol");
+    let key = StorageKey::from_bytes([1; 32]);
+    let carol = Client::create(&folder, &key, "Carol", &[wrong], Options::default()).expect("made");
+    let mut events = carol.events();
+    carol.set_app_state(AppState::Foreground);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    carol.add_node(right).expect("changed");
+    until_connected(&mut events, true).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "the old address was not given up"
+    );
+    world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resumption_that_was_given_up_still_makes_the_foreground_live() {
+    let world = World::new();
+    let alice = world.person("Alice");
+    let mut events = alice.events();
+    alice.set_app_state(AppState::Foreground);
+    until_connected(&mut events, true).await;
+    alice.suspend().await.expect("suspended");
+    until_connected(&mut events, false).await;
+    // Polled once, and then nobody waits for it any more.
+    let resumption = tokio::time::timeout(Duration::ZERO, alice.resume()).await;
+    drop(resumption);
+    until_connected(&mut events, true).await;
+    world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reading_goes_forward_only() {
     let world = World::new();
     let (alice, bob) = (world.person("Alice"), world.person("Bob"));
