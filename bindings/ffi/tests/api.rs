@@ -130,7 +130,8 @@ fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
             kind(alice.add_node(link.clone()).await.unwrap_err()),
             "BadLink"
         );
-        let mistyped = format!("{}1", &link[..link.len() - 1]);
+        let other = if link.ends_with('1') { '2' } else { '1' };
+        let mistyped = format!("{}{other}", &link[..link.len() - 1]);
         assert_eq!(
             kind(alice.join(mistyped, None).await.err().unwrap()),
             "BadLink"

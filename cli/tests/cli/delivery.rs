@@ -87,7 +87,7 @@ fn leaving_wipes_the_channel_here() {
     assert!(
         alice
             .refused(&["read", &channel[..8]])
-            .contains("channel list")
+            .contains("list of your channels")
     );
     assert_eq!(bob.texts("Bamboo"), ["stays with others"]);
 }
