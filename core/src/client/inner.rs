@@ -187,10 +187,10 @@ impl Inner {
                 was,
                 state,
             },
-            Change::Expired(message) => Event::State {
+            Change::Expired { message, was } => Event::State {
                 channel: message.channel,
                 id: message.id,
-                was: None,
+                was,
                 state: MessageState::Expired,
             },
             Change::Admins { channel } => Event::Changed { channel },

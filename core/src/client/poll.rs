@@ -223,7 +223,7 @@ fn collect(report: &mut PollReport, changes: Vec<Change>) {
     for change in changes {
         match change {
             Change::Received(message) => report.messages.push(message),
-            Change::Expired(message) => report.expired.push(message),
+            Change::Expired { message, .. } => report.expired.push(message),
             Change::Notice(notice) if !report.notices.contains(&notice) => {
                 report.notices.push(notice);
             }

@@ -10,6 +10,7 @@ use ailurus::channel::{
     Envelope, Epoch,
     message::{EpochCipher, Opened},
 };
+use ailurus::client::engine::Change;
 use ailurus::client::{MessageState, Notice};
 use ailurus::store::Page;
 use ailurus::wire::{limits::LIFETIME, time::UnixMillis};
@@ -139,10 +140,12 @@ fn what_no_node_takes_expires_and_is_told() {
         .create_channel("family", start)
         .expect("a channel");
     alice.poll(&node, start, start);
-    alice
+    let queued = alice
         .engine
         .send(&channel, "never sent", start)
         .expect("queued");
+    // Sealed for a node that was not reached, and so under its final id.
+    alice.engine.publish(&node.key, start).expect("sealed");
 
     // No node in reach: queued until the seventh day, then expired, also by the own clock alone.
     let before = start.after(LIFETIME).before(HOUR);
@@ -153,11 +156,20 @@ fn what_no_node_takes_expires_and_is_told() {
             .expect("expires")
             .is_empty()
     );
-    let after = start.after(LIFETIME);
+    // Stamps never repeat, so it may be dated a little later.
+    let after = start.after(LIFETIME).after(HOUR);
     let changes = alice.engine.expire(&[], after).expect("expires");
     assert!(
         notices(&changes).contains(&&Notice::Expired { channel, count: 1 }),
         "{changes:?}"
+    );
+    let was = changes.iter().find_map(|change| match change {
+        Change::Expired { message, was } => Some((message.id, *was)),
+        _ => None,
+    });
+    assert!(
+        was.is_some_and(|(id, was)| id != queued && was == Some(queued)),
+        "{was:?}"
     );
     let messages = alice
         .engine

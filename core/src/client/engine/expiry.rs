@@ -117,7 +117,8 @@ pub(super) fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>,
             tx.set_message_state(item.message, MessageState::Expired)?;
             if let Some(message) = shown(tx, item.message, item.channel)? {
                 *counts.entry(message.channel).or_insert(0) += 1;
-                changes.push(Change::Expired(message));
+                let was = tx.provisional_id(item.message)?;
+                changes.push(Change::Expired { message, was });
             }
         }
         tx.unqueue(item.message)?;

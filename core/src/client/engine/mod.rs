@@ -54,7 +54,12 @@ pub enum Change {
         state: MessageState,
     },
     /// An own message expired.
-    Expired(Message),
+    Expired {
+        /// The message.
+        message: Message,
+        /// Its id before it was sealed.
+        was: Option<MessageId>,
+    },
     /// Who is admin of a channel.
     Admins {
         /// The channel.

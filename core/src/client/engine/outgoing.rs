@@ -152,7 +152,7 @@ impl Engine {
                     changes.push(Change::State {
                         channel: channel_of(tx, message)?,
                         id: tx.message(message)?.id,
-                        was: None,
+                        was: tx.provisional_id(message)?,
                         state: MessageState::Expired,
                     });
                 }
