@@ -71,15 +71,25 @@ final class Background {
         let work = Task {
             await app.start()
             opened()
-            let app = self.app
-            let announcements = try? await adapters?.lifecycle.whileAwake { _ in
-                await app.poll(budget: Self.budget)
-            }
-            await Notifications.show(announcements ?? [])
+            let done = await poll()
             schedule()
-            task.setTaskCompleted(success: announcements != nil)
+            task.setTaskCompleted(success: done)
         }
         task.expirationHandler = { work.cancel() }
+    }
+
+    /// Polls and tells of what came; false if it could not, or ran out of time: the next poll makes up for it.
+    private func poll() async -> Bool {
+        guard let lifecycle = adapters?.lifecycle else { return false }
+        do {
+            let announcements = try await lifecycle.whileAwake { [app] _ in
+                try await app.poll(budget: Self.budget)
+            }
+            await Notifications.show(announcements)
+            return true
+        } catch {
+            return false
+        }
     }
 
     /// Asks for the next poll, when the library wants one.

@@ -130,13 +130,11 @@ public final class AppModel: ObservableObject, FailureTelling {
         return joined ?? nil
     }
 
-    /// Syncs once, for a background job with the client awake, and returns what notifications should tell.
-    public func poll(budget: TimeInterval) async -> [Announcement] {
+    /// Syncs once, for a background job with the client awake, and returns what notifications should tell. What goes
+    /// wrong is for the job: nobody looks, so it is no `failure` to be shown later.
+    public func poll(budget: TimeInterval) async throws -> [Announcement] {
         guard let client else { return [] }
-        let announcements = await attempt {
-            try await Announcement.all(of: client.syncOnce(budget: budget), in: client)
-        }
-        return announcements ?? []
+        return try await Announcement.all(of: client.syncOnce(budget: budget), in: client)
     }
 
     private func open() async {

@@ -1,7 +1,8 @@
 import Ailurus
 import Foundation
 
-/// Where the profile lies, and where its storage key is kept.
+/// Where the profile lies, and where its storage key is kept. The folder stays out of backups, as the key does, without
+/// which it could not be read.
 public struct Profile: Sendable {
     /// The folder of the library's files.
     public let folder: URL
@@ -14,15 +15,18 @@ public struct Profile: Sendable {
     }
 
     func open() async throws -> Client {
-        try await Client.openWithVault(folder: folder.path, vault: vault)
+        try makeFolder()
+        return try await Client.openWithVault(folder: folder.path, vault: vault)
     }
 
     func create(name: String, nodes: [String]) async throws -> Client {
-        try await Client.createWithVault(folder: folder.path, vault: vault, name: name, nodes: nodes)
+        try makeFolder()
+        return try await Client.createWithVault(folder: folder.path, vault: vault, name: name, nodes: nodes)
     }
 
     func restore(backup: URL, passphrase: String) async throws -> Client {
-        try await Client.importBackupWithVault(
+        try makeFolder()
+        return try await Client.importBackupWithVault(
             backup: backup.path,
             passphrase: passphrase,
             folder: folder.path,
@@ -40,5 +44,13 @@ public struct Profile: Sendable {
             let size = try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize
             return sum + Int64(size ?? 0)
         }
+    }
+
+    private func makeFolder() throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        var values = URLResourceValues()
+        values.isExcludedFromBackup = true
+        var folder = folder
+        try folder.setResourceValues(values)
     }
 }

@@ -9,11 +9,11 @@ final class BackgroundTests: DemoTestCase {
         let bob = try await phone("Bob", foreground: false)
         let id = try await create(alice, "Bamboo")
         _ = try await join(bob, link(alice, id))
-        let nothing = await bob.poll(budget: 10)
+        let nothing = try await bob.poll(budget: 10)
         XCTAssertEqual(nothing, [])
 
         try await send(alice, id, ["one", "two"])
-        let first = await bob.poll(budget: 10)
+        let first = try await bob.poll(budget: 10)
         XCTAssertEqual(
             first,
             [
@@ -22,15 +22,15 @@ final class BackgroundTests: DemoTestCase {
             ]
         )
         XCTAssertEqual(first.map(\.channel), [id, id])
-        let again = await bob.poll(budget: 10)
+        let again = try await bob.poll(budget: 10)
         XCTAssertEqual(again, [], "nothing is told twice")
 
         try await send(bob, id, ["three"])
-        _ = await alice.poll(budget: 10)
+        _ = try await alice.poll(budget: 10)
         let members = MembersModel(client: try XCTUnwrap(alice.client), id: id)
         let rotated = await members.rotate()
-        _ = await alice.poll(budget: 10)
-        let second = await bob.poll(budget: 10)
+        _ = try await alice.poll(budget: 10)
+        let second = try await bob.poll(budget: 10)
         XCTAssertEqual(second, [.rotated(channel: try XCTUnwrap(rotated), name: "Bamboo")])
     }
 
@@ -41,7 +41,7 @@ final class BackgroundTests: DemoTestCase {
         _ = try await join(bob, link(alice, id))
         await ChatModel(client: try XCTUnwrap(bob.client), id: id).mute(true)
         try await send(alice, id, ["one"])
-        let told = await bob.poll(budget: 10)
+        let told = try await bob.poll(budget: 10)
         XCTAssertEqual(told, [])
         await bob.refresh()
         XCTAssertEqual(bob.channels.first?.unread, 1, "it came all the same")
@@ -54,16 +54,35 @@ final class BackgroundTests: DemoTestCase {
         await before.close()
 
         let woken = newPhone("Alice", vault: vault)
-        let none = await woken.poll(budget: 10)
+        let none = try await woken.poll(budget: 10)
         XCTAssertEqual(none, [], "without a profile there is nothing to tell")
         // The job and the first view may both open it.
         async let other: Void = woken.start()
         await woken.start()
         await other
-        let told = await woken.poll(budget: 10)
+        let told = try await woken.poll(budget: 10)
         XCTAssertEqual(told, [])
         XCTAssertEqual(woken.phase, .ready)
         XCTAssertNil(woken.failure)
+    }
+
+    func testAPollThatFailsIsForTheJobToTell() async throws {
+        let alice = try await phone("Alice", foreground: false)
+        let client = try XCTUnwrap(alice.client)
+        let late = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await alice.poll(budget: 10)
+        }
+        guard case .failure(is CancellationError) = await late.result else { return XCTFail("it was cancelled") }
+
+        try await client.suspend()
+        let suspended = await failure { try await alice.poll(budget: 10) }
+        guard case .Suspended = suspended else { return XCTFail("\(String(describing: suspended))") }
+
+        try await client.shutdown()
+        let closed = await failure { try await alice.poll(budget: 10) }
+        guard case .Closed = closed else { return XCTFail("\(String(describing: closed))") }
+        XCTAssertNil(alice.failure, "nothing pops up later")
     }
 
     func testWhatIsOnTheScreenGoesOnAfterTheBackground() async throws {
@@ -91,7 +110,7 @@ final class BackgroundTests: DemoTestCase {
         await here.send()
         try await eventually("it waits at the node") { here.messages.map(\.state) == [.atNode] }
         try await client.resume()
-        let told = await bob.poll(budget: 10)
+        let told = try await bob.poll(budget: 10)
         let message = Announcement.messages(channel: id, name: "Bamboo", count: 1, author: "Alice", text: "hello")
         XCTAssertTrue(told.contains(message), "\(told)")
 
@@ -102,6 +121,16 @@ final class BackgroundTests: DemoTestCase {
         XCTAssertNil(bob.failure)
     }
 
+    /// The error of the library that something fails with.
+    private func failure<Value>(_ work: () async throws -> Value) async -> AilurusError? {
+        do {
+            _ = try await work()
+            return nil
+        } catch {
+            return error as? AilurusError
+        }
+    }
+
     /// Sends texts and polls once.
     private func send(_ phone: AppModel, _ id: ChannelId, _ texts: [String]) async throws {
         let chat = ChatModel(client: try XCTUnwrap(phone.client), id: id)
@@ -109,7 +138,7 @@ final class BackgroundTests: DemoTestCase {
             chat.draft = text
             await chat.send()
         }
-        _ = await phone.poll(budget: 10)
+        _ = try await phone.poll(budget: 10)
         XCTAssertNil(chat.failure)
         XCTAssertNil(phone.failure)
     }

@@ -52,6 +52,27 @@ final class LinkTests: DemoTestCase {
         XCTAssertNotNil(alice.offer)
     }
 
+    func testALinkIsFoundAmongWordsAndPunctuation() async throws {
+        let bob = try await phone("Bob", foreground: false)
+        let alice = try await phone("Alice", foreground: false)
+        let channel = try await link(alice, create(alice, "Bamboo"))
+        for link in [channel, "ailurus:\(channel)", node.link, "ailurus:\(node.link)"] {
+            let whole = try LinkOffer(text: link)
+            XCTAssertEqual(whole.text, link)
+            let messages = ["\(link),", "\(link).", "<\(link)>!", "“\(link)”。", "Join us: \(link)\nsee you"]
+            for message in messages {
+                XCTAssertEqual(try LinkOffer(text: message), whole, message)
+            }
+        }
+
+        let scan = ScanModel()
+        scan.text = "ailurus:\(channel), please"
+        scan.takeText()
+        XCTAssertNil(scan.failure)
+        let joined = await bob.accept(try XCTUnwrap(scan.found))
+        XCTAssertNotNil(joined)
+    }
+
     func testOtherTextIsNoLink() async throws {
         let alice = newPhone("Alice")
         alice.open(link: "ailurus:hello")

@@ -12,7 +12,8 @@ public final class AppLifecycle {
 
     private var foreground: Bool
     private var works = 0
-    private var suspended = false
+    /// How the client was left; nothing if that failed.
+    private var leftAwake: Bool? = true
     private var last: Task<Void, Never>?
     private var observers: [Observers] = []
 
@@ -49,9 +50,9 @@ public final class AppLifecycle {
             settle()
             return
         }
-        client.setAppState(state: .background)
-        // Without this the process may be stopped before the files are closed.
+        // Without this the process may be stopped before the files are closed. It must be there when this returns.
         let assertion = Assertion()
+        client.setAppState(state: .background)
         let settled = settle()
         Task {
             await settled.value
@@ -59,20 +60,21 @@ public final class AppLifecycle {
         }
     }
 
-    /// Suspends or resumes the client as is due, after what runs already.
+    /// Suspends or resumes the client as is due, after what runs already. What fails is tried again the next time.
     @discardableResult
     private func settle() -> Task<Void, Never> {
         let before = last
         let task = Task {
             await before?.value
             let awake = foreground || works > 0
-            // A client that was shut down needs neither.
-            if awake, suspended {
-                try? await client.resume()
-                suspended = false
-            } else if !awake, !suspended {
-                try? await client.suspend()
-                suspended = true
+            if leftAwake != awake {
+                do {
+                    if awake { try await client.resume() } else { try await client.suspend() }
+                    leftAwake = awake
+                } catch {
+                    // Trying again does no harm, whatever was done; a client that was shut down needs neither.
+                    leftAwake = nil
+                }
             }
             if awake { client.setAppState(state: foreground ? .foreground : .background) }
         }

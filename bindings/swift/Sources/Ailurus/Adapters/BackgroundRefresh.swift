@@ -11,16 +11,24 @@ import Foundation
 public final class BackgroundRefresh: Sendable {
     private let identifier: String
     private let open: @MainActor @Sendable () async throws -> AppLifecycle
+    private let report: @MainActor @Sendable (PollReport) async -> Void
 
-    /// The system gives about 30 seconds; the rest is for opening and closing.
+    /// The system gives about 30 seconds; the rest is for opening, reporting and closing.
     private static let budget: TimeInterval = 25
     /// Where the client names no time, or could not be opened.
     private static let interval: TimeInterval = 15 * 60
 
-    /// `open` gives the app's client, which it opens if the system has started the app for this.
-    public init(identifier: String, open: @escaping @MainActor @Sendable () async throws -> AppLifecycle) {
+    /// `open` gives the app's client, which it opens if the system has started the app for this. `report` takes what a
+    /// sync brought, to show notifications for example, within a second or two: the client is still awake, and the
+    /// system is told that the task is done after that.
+    public init(
+        identifier: String,
+        open: @escaping @MainActor @Sendable () async throws -> AppLifecycle,
+        report: @escaping @MainActor @Sendable (PollReport) async -> Void = { _ in }
+    ) {
         self.identifier = identifier
         self.open = open
+        self.report = report
     }
 
     /// Takes the task from the system; false if its identifier is missing in Info.plist.
@@ -43,9 +51,10 @@ public final class BackgroundRefresh: Sendable {
             var (next, done): (Wakeup?, Bool) = (nil, false)
             do {
                 let lifecycle = try await open()
-                (next, done) = try await lifecycle.whileAwake { client in
+                (next, done) = try await lifecycle.whileAwake { [report] client in
                     // A sync that fails or is cut short is made up for the next time.
                     let synced = try? await client.syncOnce(budget: Self.budget)
+                    if let synced { await report(synced) }
                     return (client.nextWakeup(), synced != nil)
                 }
             } catch {

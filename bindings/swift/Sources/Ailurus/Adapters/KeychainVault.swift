@@ -4,6 +4,8 @@ import Security
 
 /// Keeps the storage key in the Keychain: readable once the phone was unlocked after its start, so that background work
 /// can open the profile, never on another device, and not in backups.
+///
+/// Keep the profile's folder out of backups too, with `isExcludedFromBackup`: without the key it cannot be read.
 public final class KeychainVault: KeyVault {
     private let service: String
     private let account: String

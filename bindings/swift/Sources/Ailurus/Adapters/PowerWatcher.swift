@@ -34,14 +34,15 @@ extension PowerState {
     }
 }
 
-/// Calls back on the main thread when one of some notifications comes, until it is released.
+/// Calls back on the main thread when one of some notifications comes, until it is released. It has called when whoever
+/// posts one goes on: the system may stop the process as soon as all have heard that the app went to the background.
 final class Observers: @unchecked Sendable {
     private let tokens: [NSObjectProtocol]
 
     init(_ names: [Notification.Name], _ call: @escaping @MainActor @Sendable () -> Void) {
         tokens = names.map { name in
             NotificationCenter.default.addObserver(forName: name, object: nil, queue: .main) { _ in
-                Task { @MainActor in call() }
+                MainActor.assumeIsolated { call() }
             }
         }
     }
