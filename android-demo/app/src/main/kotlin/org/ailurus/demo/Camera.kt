@@ -32,6 +32,9 @@ internal class Camera(
     private val handler = Handler(thread.looper)
     private val frames = ImageReader.newInstance(WIDTH, HEIGHT, ImageFormat.YUV_420_888, 2)
     private var device: CameraDevice? = null
+
+    /** A camera was asked for and has not answered yet: it answers on this thread. */
+    private var opening = false
     private var found = false
     private var closed = false
 
@@ -45,13 +48,14 @@ internal class Camera(
     @SuppressLint("MissingPermission") // The screen has it.
     fun open() {
         handler.post {
-            try {
+            attempt {
                 val id = rearCamera()
-                if (id == null) onFailure() else cameras.openCamera(id, Opened(), handler)
-            } catch (_: CameraAccessException) {
-                onFailure()
-            } catch (_: SecurityException) {
-                onFailure()
+                if (id == null) {
+                    onFailure()
+                } else {
+                    opening = true
+                    cameras.openCamera(id, Opened(), handler)
+                }
             }
         }
     }
@@ -61,7 +65,32 @@ internal class Camera(
             closed = true
             device?.close()
             frames.close()
-            thread.quitSafely()
+            preview.release()
+            // A camera that is opening is closed when it answers.
+            if (!opening) {
+                thread.quitSafely()
+            }
+        }
+    }
+
+    /** Tells of what fails because the camera is gone, in use or not allowed. */
+    private fun attempt(work: () -> Unit) {
+        val failed = try {
+            work()
+            false
+        } catch (_: CameraAccessException) {
+            true
+        } catch (_: IllegalStateException) {
+            true
+        } catch (_: IllegalArgumentException) {
+            // The preview is gone.
+            true
+        } catch (_: SecurityException) {
+            true
+        }
+        if (failed) {
+            opening = false
+            onFailure()
         }
     }
 
@@ -84,25 +113,38 @@ internal class Camera(
 
     private inner class Opened : CameraDevice.StateCallback() {
         override fun onOpened(camera: CameraDevice) {
-            if (closed) {
-                camera.close()
+            if (endedBefore(camera)) {
                 return
             }
             device = camera
             val surfaces = listOf(preview, frames.surface)
-            try {
+            attempt {
                 @Suppress("DEPRECATION") // The other way is from API 28 on.
                 camera.createCaptureSession(surfaces, Configured(camera, surfaces), handler)
-            } catch (_: CameraAccessException) {
+            }
+        }
+
+        override fun onDisconnected(camera: CameraDevice) {
+            if (!endedBefore(camera)) {
+                camera.close()
+            }
+        }
+
+        override fun onError(camera: CameraDevice, error: Int) {
+            if (!endedBefore(camera)) {
+                camera.close()
                 onFailure()
             }
         }
 
-        override fun onDisconnected(camera: CameraDevice) = camera.close()
-
-        override fun onError(camera: CameraDevice, error: Int) {
-            camera.close()
-            onFailure()
+        /** The camera has answered. If nobody waits for it any more, all ends here. */
+        private fun endedBefore(camera: CameraDevice): Boolean {
+            opening = false
+            if (closed) {
+                camera.close()
+                thread.quitSafely()
+            }
+            return closed
         }
     }
 
@@ -112,13 +154,11 @@ internal class Camera(
             if (closed) {
                 return
             }
-            try {
+            attempt {
                 val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW)
                 surfaces.forEach(request::addTarget)
                 request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
                 session.setRepeatingRequest(request.build(), null, handler)
-            } catch (_: CameraAccessException) {
-                onFailure()
             }
         }
 

@@ -61,14 +61,21 @@ class ChatActivity : Screen() {
         val channel = channel ?: client.channel(id).also { channel = it }
         val model = model ?: ChatModel(client, channel).also { model = it }
         app.notifications().clear(id)
-        app.announcer?.watched = channel.summary().id
+        // Each start has its own: the one before may end after this one began.
+        val screen = Any()
+        app.announcer?.watch(screen, channel.summary().id)
         try {
             coroutineScope {
-                launch { model.summary.collect(::show) }
+                launch {
+                    model.summary.collect {
+                        app.announcer?.watch(screen, it.id)
+                        show(it)
+                    }
+                }
                 launch { model.rows.collect { adapter.rows = it } }
             }
         } finally {
-            app.announcer?.watched = null
+            app.announcer?.unwatch(screen)
         }
     }
 
@@ -101,7 +108,6 @@ class ChatActivity : Screen() {
     private fun channelId() = ChannelId(intent.getStringExtra(CHANNEL).orEmpty())
 
     private fun show(summary: ChannelSummary) {
-        app.announcer?.watched = summary.id
         title = summary.name
         val notice = when {
             summary.moved -> R.string.chat_moved

@@ -3,6 +3,7 @@ package org.ailurus.demo
 import android.app.Application
 import android.os.Handler
 import android.os.Looper
+import android.util.Log
 import java.io.File
 import java.util.concurrent.Executor
 import kotlinx.coroutines.CoroutineDispatcher
@@ -13,6 +14,7 @@ import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.flow.filterNotNull
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
+import org.ailurus.AilurusException
 import org.ailurus.AppState
 import org.ailurus.Client
 import org.ailurus.KeyVault
@@ -74,11 +76,19 @@ open class DemoApp : Application() {
         val announcer = Announcer(client).also { announcer = it }
         scope.launch {
             client.events().collect { event ->
-                // In the background the job tells what it brought.
-                if (appState.state == AppState.FOREGROUND) {
-                    announcer.announce(event)?.let(notifications::show)
+                try {
+                    // In the background the job's report alerts; but a job that Android cuts short makes none.
+                    val quiet = appState.state == AppState.BACKGROUND
+                    announcer.announce(event)?.let { notifications.show(it, quiet) }
+                } catch (exception: AilurusException) {
+                    // The library's messages hold no secret.
+                    Log.w(TAG, "an event was not announced: ${exception.message}")
                 }
             }
         }
+    }
+
+    private companion object {
+        const val TAG = "demo"
     }
 }

@@ -28,7 +28,8 @@ class Notifications(private val context: Context) {
         )
     }
 
-    fun show(announcement: Announcement) {
+    /** @param quiet without a sound, whatever the channel's settings say. */
+    fun show(announcement: Announcement, quiet: Boolean = false) {
         val kind = kind(announcement)
         val channel = announcement.channel
         val open = PendingIntent.getActivity(
@@ -37,18 +38,20 @@ class Notifications(private val context: Context) {
             ChatActivity.intent(context, channel.id),
             PendingIntent.FLAG_IMMUTABLE or PendingIntent.FLAG_UPDATE_CURRENT,
         )
-        val notification = Notification.Builder(context, kind.id)
+        val builder = Notification.Builder(context, kind.id)
             .setSmallIcon(R.drawable.notification)
             .setContentTitle(channel.name)
             .setContentText(text(announcement))
             .setNumber((announcement as? Announcement.Messages)?.count ?: 0)
             .setContentIntent(open)
             .setAutoCancel(true)
-            .setOnlyAlertOnce(kind != Kind.MESSAGES)
             .setVisibility(Notification.VISIBILITY_PRIVATE)
             .setPublicVersion(public(kind))
-            .build()
-        manager.notify(channel.id.text, kind.ordinal, notification)
+        if (quiet) {
+            // Android has no other way for a single notification: one of a group whose summary alone would alert.
+            builder.setGroup(channel.id.text).setGroupAlertBehavior(Notification.GROUP_ALERT_SUMMARY)
+        }
+        manager.notify(channel.id.text, kind.ordinal, builder.build())
     }
 
     /** Takes back what a person now sees in the app. */

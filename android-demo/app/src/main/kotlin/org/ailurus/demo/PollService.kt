@@ -17,6 +17,6 @@ class PollService : PollJobService() {
 
     override suspend fun onPolled(client: Client, report: PollReport) {
         val announcer = app.announcer ?: Announcer(client)
-        announcer.announce(report).forEach(app.notifications()::show)
+        announcer.announce(report).forEach { app.notifications().show(it) }
     }
 }

@@ -13,6 +13,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.launch
 import org.ailurus.Client
 import org.ailurus.demo.model.Problem
@@ -79,6 +80,8 @@ abstract class Screen : Activity() {
         } catch (exception: CancellationException) {
             throw exception
         } catch (exception: Exception) {
+            // A screen that is gone cannot show it.
+            ensureActive()
             report(exception)
         }
     }

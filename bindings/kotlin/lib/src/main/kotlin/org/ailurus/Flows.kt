@@ -4,6 +4,7 @@ import kotlinx.coroutines.channels.awaitClose
 import kotlinx.coroutines.channels.trySendBlocking
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.callbackFlow
+import kotlinx.coroutines.flow.catch
 import kotlinx.coroutines.flow.conflate
 import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.flow.emitAll
@@ -40,7 +41,7 @@ public fun Channel.latest(limit: Int): Flow<List<Message>> = flow {
             null // It was left.
         }
     }
-    emitAll(pages.takeWhile { it != null }.filterNotNull())
+    emitAll(pages.takeWhile { it != null }.filterNotNull().endsWithClient())
 }.distinctUntilChanged()
 
 /**
@@ -48,12 +49,11 @@ public fun Channel.latest(limit: Int): Flow<List<Message>> = flow {
  *
  * Fails with [AilurusException.NotFound] if there is no such message.
  */
-public fun Client.states(id: MessageId): Flow<MessageState> =
-    heard(::listen)
-        .filter { it == null || it is Event.State || it is Event.Lagged }
-        .conflate()
-        .map { message(id).state }
-        .distinctUntilChanged()
+public fun Client.states(id: MessageId): Flow<MessageState> = flow {
+    emit(message(id).state)
+    val changes = heard(::listen).filter { it == null || it is Event.State || it is Event.Lagged }.conflate()
+    emitAll(changes.map { message(id).state }.endsWithClient())
+}.distinctUntilChanged()
 
 /**
  * All messages of a channel, newest first. [pageSize] of them are held at a time, and what arrives meanwhile is left
@@ -74,6 +74,9 @@ public fun Channel.history(pageSize: Int = 100): Flow<Message> {
         }
     }
 }
+
+/** A client that is shut down between an event and what is read then is an end, and no failure. */
+private fun <T> Flow<T>.endsWithClient(): Flow<T> = catch { if (it !is AilurusException.Closed) throw it }
 
 /** All events, and once null: by then they are heard. */
 private fun heard(listen: (Listener) -> Subscription): Flow<Event?> = callbackFlow {
@@ -110,7 +113,11 @@ private class Concerned(private val channel: Channel) {
         if (id in others) {
             return false
         }
-        val ours = id == channel.id() || id == channel.summary().id
+        val ours = id == channel.id() || try {
+            id == channel.summary().id
+        } catch (_: AilurusException.NotFound) {
+            true // It was left, which is a change.
+        }
         if (!ours) {
             others.add(id)
         }

@@ -4,6 +4,7 @@ import java.io.ByteArrayInputStream
 import javax.imageio.ImageIO
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.async
+import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.flow.filterIsInstance
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.map
@@ -95,7 +96,8 @@ class ChatTest : ClientTest() {
 
         val told = async(start = CoroutineStart.UNDISPATCHED) {
             family.latest(2).map { it.texts() }.onEach { if (it == listOf("before")) other.send("aside") }
-                .takeWhile { it != listOf("before", "after") }.toList()
+                // The rotation gives the messages another channel id, which makes another page of the same texts.
+                .distinctUntilChanged().takeWhile { it != listOf("before", "after") }.toList()
         }
         val rotated = family.rotate(emptyList())
         alice.syncOnce(BUDGET)

@@ -35,7 +35,21 @@ sealed class Announcement {
 class Announcer(private val client: Client) {
     /** The channel on the screen. */
     @Volatile
-    var watched: ChannelId? = null
+    private var watched: Watched? = null
+
+    /** This [channel] is on the screen now. [screen] tells apart who says so, and is nothing else to us. */
+    @Synchronized
+    fun watch(screen: Any, channel: ChannelId) {
+        watched = Watched(screen, channel)
+    }
+
+    /** This screen ends. What is shown by another, as by the one that took its place, stays. */
+    @Synchronized
+    fun unwatch(screen: Any) {
+        if (watched?.screen === screen) {
+            watched = null
+        }
+    }
 
     /** What an event is worth while the app runs. */
     suspend fun announce(event: Event): Announcement? = when (event) {
@@ -74,6 +88,9 @@ class Announcer(private val client: Client) {
             // Left meanwhile.
             return null
         }
+        val watched = watched?.channel
         return channel.takeIf { !it.muted && it.id != watched && id != watched }
     }
+
+    private class Watched(val screen: Any, val channel: ChannelId)
 }

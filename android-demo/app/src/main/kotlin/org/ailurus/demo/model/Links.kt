@@ -22,7 +22,8 @@ object Links {
     /** What apps that know the scheme open. */
     private const val SCHEME = "ailurus:"
 
-    fun toShare(link: String): String = SCHEME + link
+    /** For other apps. It stays what it is if it is that already. */
+    fun toShare(link: String): String = SCHEME + link.removePrefix(SCHEME)
 
     /**
      * The link in a text, which may be nothing but the link or a message around it.

@@ -131,9 +131,12 @@ class ChatTest : Phones() {
         assertEquals(listOf("Bob", "hello", "Rust"), listOf(message.author, message.text, message.channel.name))
         assertEquals("Bob", first.filterIsInstance<Announcement.Joined>().single().name)
 
-        announcer.watched = id
+        val turned = Any()
+        announcer.watch(turned, id)
+        announcer.watch(this, id)
+        announcer.unwatch(turned)
         assertEquals(emptyList<Announcement>(), afterHearing("seen at once"))
-        announcer.watched = null
+        announcer.unwatch(this)
         assertEquals(3, (afterHearing("counted").single() as Announcement.Messages).count)
         MembersModel(alice, alice.channel(id)).mute(true)
         assertEquals(emptyList<Announcement>(), afterHearing("muted"))

@@ -2,6 +2,10 @@ package org.ailurus.demo.model
 
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
+import java.io.File
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.yield
 import org.ailurus.AccessKind
 import org.ailurus.AilurusException
 import org.ailurus.LinkInfo
@@ -30,10 +34,29 @@ class ProfileTest : Phones() {
     }
 
     @Test
+    fun `a screen that goes away takes no profile with it`() = test {
+        val profile = profile("Alice")
+        var cameBack = false
+
+        coroutineScope {
+            val screen = launch {
+                profile.create("Alice", node.link)
+                cameBack = true
+            }
+            yield()
+            screen.cancel()
+            assertEquals("Alice", opened(profile.open()!!).name())
+        }
+
+        assertFalse("the screen that is gone went on", cameBack)
+    }
+
+    @Test
     fun `a backup opens on a new phone, with its passphrase only`() = test {
         val client = opened(profile("Alice").create("Alice", node.link))
         ChannelsModel(client).create("Rust")
         val backup = ByteArrayOutputStream()
+        File(folder, "backup1.tmp").writeText("left when the app was ended")
 
         profile("Alice").backUp(client, backup, "correct horse")
 
@@ -58,6 +81,7 @@ class ProfileTest : Phones() {
         val link = client.createChannel("Rust").use { ShareModel(it).share(AccessKind.READ, true).text }
 
         assertTrue(link.startsWith("ailurus:"))
+        assertEquals(link, Links.toShare(link))
         val info = Links.find("Join us here:\n$link\nSee you!").info as LinkInfo.Channel
         assertEquals("Rust", info.name)
         assertEquals(AccessKind.READ, info.access)

@@ -4,6 +4,7 @@ import android.app.Activity
 import android.app.AlertDialog
 import android.app.Notification
 import android.app.NotificationManager
+import android.app.job.JobInfo
 import android.app.job.JobParameters
 import android.app.job.JobScheduler
 import android.content.ClipData
@@ -27,6 +28,7 @@ import org.ailurus.AccessKind
 import org.ailurus.AppState
 import org.ailurus.Client
 import org.ailurus.LinkInfo
+import org.ailurus.android.PollJobService
 import org.ailurus.android.PollScheduler
 import org.ailurus.demo.ChannelsActivity
 import org.ailurus.demo.ChatActivity
@@ -62,6 +64,9 @@ import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.shadow.api.Shadow
 import org.robolectric.shadows.ShadowDialog
+import org.robolectric.shadows.ShadowJobService
+import org.robolectric.shadows.ShadowLog
+import org.xmlpull.v1.XmlPullParser
 
 /** Drives the activities as fingers would, and leaves pictures of them in target/android-demo/screenshots. */
 @RunWith(RobolectricTestRunner::class)
@@ -194,6 +199,7 @@ class ScreensTest {
         val link = runBlocking { bob.createChannel("Kotlin").link(AccessKind.FULL, true) }
         runBlocking { app.open(); app.profile.create("Alice", node.link) }
         val view = Intent(Intent.ACTION_VIEW, Uri.parse("ailurus:$link"))
+        assertEquals(view.data, JoinActivity.intent(app, "ailurus:$link").data)
         val send = Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, "Join us: $link")
         for (intent in listOf(view, send)) {
             val found = app.packageManager.queryIntentActivities(intent.setPackage(app.packageName), 0)
@@ -214,32 +220,77 @@ class ScreensTest {
 
     @Test
     fun `a job polls, notifies and plans the next one`() {
-        val bob = profile("Bob")
-        val link = runBlocking { bob.createChannel("Rust").link(AccessKind.FULL, true) }
-        val alice = runBlocking { app.open(); app.profile.create("Alice", node.link) }
-        runBlocking { alice.join(link) }
-        runBlocking { alice.syncOnce(Duration.ofSeconds(20)) }
-        runBlocking { bob.channels().single().let { bob.channel(it.id).send("hello Alice") } }
-        runBlocking { bob.syncOnce(Duration.ofSeconds(20)) }
+        val (alice, bob) = aliceAndBob()
+        runBlocking { bob.say("hello Alice") }
         val jobs = app.getSystemService(JobScheduler::class.java)!!
         alice.setAppState(AppState.BACKGROUND)
         app.scheduler.schedule(alice)
         val planned = jobs.getPendingJob(PollScheduler.JOB_ID)!!
         assertTrue(planned.isPersisted)
         assertTrue("${planned.minLatencyMillis}", planned.minLatencyMillis in 60_000L..3_600_000L)
+        assertEquals("a deadline starts it without a network", 0L, planned.maxExecutionDelayMillis)
+        assertEquals(JobInfo.NETWORK_TYPE_ANY, planned.networkType)
         jobs.cancelAll()
 
         val service = Robolectric.buildService(PollService::class.java).create().get()
         val parameters = Shadow.newInstanceOf(JobParameters::class.java)
         assertTrue(service.onStartJob(parameters))
 
-        val notifications = shadowOf(app.getSystemService(NotificationManager::class.java))
-        wait("a notification") { notifications.allNotifications.any { it.channelId == "messages" } }
+        wait("a notification") { shown("messages") != null }
         wait("the next job") { jobs.getPendingJob(PollScheduler.JOB_ID) != null }
-        val shown = notifications.allNotifications.first { it.channelId == "messages" }
+        val shown = shown("messages")!!
+        assertEquals("what came quietly before must not silence it", 0, shown.flags and Notification.FLAG_ONLY_ALERT_ONCE)
         assertEquals("Bob: hello Alice", shown.extras.getString(Notification.EXTRA_TEXT))
         assertEquals("Rust", shown.extras.getString(Notification.EXTRA_TITLE))
         runBlocking { bob.shutdown() }
+    }
+
+    @Test
+    fun `what a poll brought that was cut short is shown, and makes no sound`() {
+        val (alice, bob) = aliceAndBob()
+        shadowOf(Looper.getMainLooper()).idle()
+        runBlocking { bob.say("hello Alice") }
+
+        runBlocking { alice.syncOnce(Duration.ofSeconds(20)) }
+
+        wait("a notification") { shown("messages") != null }
+        val shown = shown("messages")!!
+        assertEquals("Bob: hello Alice", shown.extras.getString(Notification.EXTRA_TEXT))
+        assertEquals(Notification.GROUP_ALERT_SUMMARY, shown.groupAlertBehavior)
+        runBlocking { bob.shutdown() }
+    }
+
+    @Test
+    fun `a job whose successor cannot be planned ends once`() {
+        runBlocking { app.open(); app.profile.create("Alice", node.link) }
+        val service = Robolectric.buildService(UnplannedService::class.java).create().get()
+
+        service.onStartJob(Shadow.newInstanceOf(JobParameters::class.java))
+
+        wait("a word about it") { ShadowLog.getLogsForTag("ailurus").any { "too many jobs" in it.msg } }
+        Thread.sleep(100)
+        val job = Shadow.extract<ShadowJobService>(service)
+        assertTrue(job.isJobFinished)
+        assertFalse("it ended twice", job.isRescheduleNeeded)
+    }
+
+    @Test
+    fun `no folder of the app leaves the phone`() {
+        val folders = setOf("root", "file", "database", "sharedpref", "external")
+        val ofDevice = setOf("device_root", "device_file", "device_database", "device_sharedpref")
+        val excluded = mutableMapOf<String, Set<String>>()
+        val rules = app.resources.getXml(R.xml.no_extraction)
+        var section = ""
+        while (rules.next() != XmlPullParser.END_DOCUMENT) {
+            when {
+                rules.eventType != XmlPullParser.START_TAG -> {}
+                rules.depth == 2 -> section = rules.name
+                rules.name == "exclude" ->
+                    excluded.merge(section, setOf(rules.getAttributeValue(null, "domain"))) { all, one -> all + one }
+            }
+        }
+
+        assertEquals(listOf("cloud-backup", "device-transfer").associateWith { folders + ofDevice }, excluded)
     }
 
     @Test
@@ -252,6 +303,30 @@ class ScreensTest {
         wait("the link") { scan.isFinishing }
         assertEquals(node.link, shadowOf(scan).resultIntent.getStringExtra(ScanActivity.LINK))
     }
+
+    class UnplannedService : PollJobService() {
+        override suspend fun client(): Client? = (application as DemoApp).open()
+
+        override fun scheduler(): PollScheduler = error("too many jobs")
+    }
+
+    /** Both in a channel of Bob's, and Alice in the background. */
+    private fun aliceAndBob(): Pair<Client, Client> = runBlocking {
+        val bob = profile("Bob")
+        val link = bob.createChannel("Rust").link(AccessKind.FULL, true)
+        val alice = app.profile.create("Alice", node.link)
+        alice.join(link)
+        alice.syncOnce(Duration.ofSeconds(20))
+        alice to bob
+    }
+
+    private suspend fun Client.say(text: String) {
+        channel(channels().single().id).send(text)
+        syncOnce(Duration.ofSeconds(20))
+    }
+
+    private fun shown(kind: String): Notification? =
+        shadowOf(app.getSystemService(NotificationManager::class.java)).allNotifications.firstOrNull { it.channelId == kind }
 
     private fun profile(name: String): Client = runBlocking {
         app.open()

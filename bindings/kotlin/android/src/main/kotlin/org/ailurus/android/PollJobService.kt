@@ -74,8 +74,17 @@ public abstract class PollJobService : JobService() {
         onPolled(client, report)
         // A job that is planned while it runs is stopped, so this one ends first.
         jobFinished(parameters, false)
-        scheduler().schedule(client)
+        plan(client)
         return false
+    }
+
+    /** What goes wrong here must not end the job a second time. The app plans anew when it goes to the background. */
+    private fun plan(client: Client) {
+        try {
+            scheduler().schedule(client)
+        } catch (exception: Exception) {
+            Log.w(TAG, "the next poll could not be planned: ${exception.message}")
+        }
     }
 
     public companion object {

@@ -10,9 +10,9 @@ import org.ailurus.Client
 import org.ailurus.Wakeup
 
 /**
- * Has Android start a [PollJobService] when the client wants to be woken: one job, which needs a network and is kept
- * when the phone is started anew. Call [schedule] when the app goes to the background; the service does it after each
- * poll.
+ * Has Android start a [PollJobService] when the client wants to be woken, or later, as Android sees fit: one job, which
+ * needs a network and is kept when the phone is started anew. Call [schedule] when the app goes to the background; the
+ * service does it after each poll.
  */
 public class PollScheduler @JvmOverloads constructor(
     private val context: Context,
@@ -27,13 +27,12 @@ public class PollScheduler @JvmOverloads constructor(
         if (wakeup == null) cancel() else schedule(wakeup)
     }
 
-    /** Plans a poll at this time. */
+    /** Plans a poll at this time or later. [Wakeup.slack] is Android's to choose: it batches jobs by itself. */
     public fun schedule(wakeup: Wakeup) {
-        val times = jobTimes(wakeup, Instant.now())
         val job = JobInfo.Builder(jobId, ComponentName(context, service))
             .setRequiredNetworkType(JobInfo.NETWORK_TYPE_ANY)
-            .setMinimumLatency(times.earliest.toMillis())
-            .setOverrideDeadline(times.latest.toMillis())
+            // No deadline: at a deadline Android starts a job without a network too, and refuses one that is near.
+            .setMinimumLatency(jobLatency(wakeup, Instant.now()).toMillis())
             .setPersisted(true)
             .build()
         jobs.schedule(job)
@@ -50,14 +49,8 @@ public class PollScheduler @JvmOverloads constructor(
     }
 }
 
-/** From now on. */
-internal data class JobTimes(val earliest: Duration, val latest: Duration)
-
-/** A clock that was set back does not put a poll off by more than [FURTHEST]. */
-internal fun jobTimes(wakeup: Wakeup, now: Instant): JobTimes {
-    val earliest = Duration.between(now, wakeup.at).coerceIn(Duration.ZERO, FURTHEST)
-    val slack = wakeup.slack.coerceIn(Duration.ZERO, FURTHEST)
-    return JobTimes(earliest, earliest + slack)
-}
+/** How long from now on. A clock that was set back does not put a poll off by more than [FURTHEST]. */
+internal fun jobLatency(wakeup: Wakeup, now: Instant): Duration =
+    Duration.between(now, wakeup.at).coerceIn(Duration.ZERO, FURTHEST)
 
 private val FURTHEST = Duration.ofDays(1)

@@ -40,15 +40,11 @@ class StatesTest {
     @Test
     fun `a poll is planned from now on`() {
         val now = Instant.parse("2026-01-01T00:00:00Z")
-        fun wakeup(at: Instant, slack: Duration) = Wakeup(at, slack, listOf(WakeupReason.SYNC))
-        val minutes = Duration::ofMinutes
+        fun latency(at: Instant) = jobLatency(Wakeup(at, Duration.ofMinutes(5), listOf(WakeupReason.SYNC)), now)
 
-        assertEquals(JobTimes(minutes(15), minutes(20)), jobTimes(wakeup(now + minutes(15), minutes(5)), now))
-        assertEquals(JobTimes(Duration.ZERO, minutes(5)), jobTimes(wakeup(now - minutes(15), minutes(5)), now))
-        assertEquals(
-            JobTimes(Duration.ofDays(1), Duration.ofDays(1)),
-            jobTimes(wakeup(now + Duration.ofDays(400), Duration.ZERO), now),
-        )
+        assertEquals(Duration.ofMinutes(15), latency(now + Duration.ofMinutes(15)))
+        assertEquals(Duration.ZERO, latency(now - Duration.ofMinutes(15)))
+        assertEquals(Duration.ofDays(1), latency(now + Duration.ofDays(400)))
     }
 
     @Test
