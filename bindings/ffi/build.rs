@@ -15,9 +15,9 @@ fn main() {
     // What only lld can do, which is Rust's linker here and the NDK's: functions that came out the same are kept once,
     // and relocations are packed (the one form needs Android 6, the other glibc 2.36).
     if small && os == "android" {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--icf=all,--pack-dyn-relocs=android");
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-O2,--icf=all,--pack-dyn-relocs=android");
     }
     if small && os == "linux" && arch == "x86_64" {
-        println!("cargo::rustc-cdylib-link-arg=-Wl,--icf=all,-z,pack-relative-relocs");
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-O2,--icf=all,-z,pack-relative-relocs");
     }
 }

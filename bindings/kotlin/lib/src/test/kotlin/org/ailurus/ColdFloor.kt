@@ -3,6 +3,7 @@ package org.ailurus
 import com.sun.jna.NativeLibrary
 import kotlinx.coroutines.async
 import kotlinx.coroutines.delay
+import kotlin.system.exitProcess
 import kotlinx.coroutines.runBlocking
 
 /** The least that a program of this kind can do: JNA, a native LIBRARY that is empty, and a coroutine. */
@@ -11,5 +12,5 @@ fun main(arguments: Array<String>) {
     NativeLibrary.getInstance(library)
     println(runBlocking { async { delay(0) }.join() })
     System.out.flush()
-    Runtime.getRuntime().halt(0)
+    exitProcess(0)
 }

@@ -1,5 +1,6 @@
 package org.ailurus
 
+import kotlin.system.exitProcess
 import kotlinx.coroutines.runBlocking
 
 /** What an app does before it shows a chat: FOLDER KEY (64 hexadecimal digits). `make bench` takes the time of it. */
@@ -12,5 +13,5 @@ fun main(arguments: Array<String>) {
     }
     println(read)
     System.out.flush()
-    Runtime.getRuntime().halt(0)
+    exitProcess(0)
 }
