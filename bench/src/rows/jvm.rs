@@ -51,19 +51,19 @@ async fn cold_start(java: &Java) -> Result<Measured, Failure> {
     let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
     let empty = java.empty_library()?;
 
-    let start = |shared: &str| java.command(shared, "ColdStartKt", &[&profile, &key]);
-    let floor = |shared: &str| java.command(shared, "ColdFloorKt", &[&empty]);
-    // The first run of each writes the archive of its classes, as an app's installer would.
-    java.archive("start", start("")).await?;
-    java.archive("floor", floor("")).await?;
+    let start = || java.command("ColdStartKt", &[&profile, &key]);
+    let floor = || java.command("ColdFloorKt", &[&empty]);
+    // Once each, so that files are in memory.
+    timed(start()).await?;
+    timed(floor()).await?;
 
     let (mut times, mut floors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let (took, line) = timed(start("start")).await?;
+        let (took, line) = timed(start()).await?;
         if line != "50" {
             return Err(format!("a start read {line} messages").into());
         }
-        let (least, _) = timed(floor("floor")).await?;
+        let (least, _) = timed(floor()).await?;
         times.push(took);
         floors.push(least);
         ratios.push(took / least);
@@ -74,7 +74,7 @@ async fn cold_start(java: &Java) -> Result<Measured, Failure> {
     Ok(Measured::new("cold_start_jvm_ms", &sample(times)?)
         .floor(sample(floors)?.median())
         .note(&format!(
-            "times the floor: median {:.2} of {ratio}; the floor loads JNA, an empty library and coroutines; both with class-data sharing",
+            "times the floor: median {:.2} of {ratio}; the floor loads JNA, an empty library and coroutines; both with the class-data sharing that a JDK has by itself",
             ratio.median()
         ))
         .fault(fault))
@@ -84,7 +84,7 @@ async fn border(java: &Java) -> Result<Measured, Failure> {
     let node = NodeLink::new(NodeKey::from_bytes([7; 32]), "127.0.0.1", 4433)?.to_string();
     let mut values = Vec::new();
     for _ in 0..3 {
-        let mut process = Process::start(&mut java.command("", "BorderCallKt", &[&node]))?;
+        let mut process = Process::start(&mut java.command("BorderCallKt", &[&node]))?;
         let line: serde_json::Value = serde_json::from_str(&process.line(PATIENCE).await?)?;
         values.push(line["ffi_call_us"].as_f64().ok_or("no figure")?);
     }
@@ -118,11 +118,8 @@ impl Java {
         })
     }
 
-    fn command(&self, shared: &str, class: &str, arguments: &[&str]) -> Command {
+    fn command(&self, class: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("java");
-        if !shared.is_empty() {
-            command.arg(format!("-XX:SharedArchiveFile={}", self.jsa(shared)));
-        }
         command
             .args(["-Xshare:auto", "-XX:TieredStopAtLevel=1"])
             .arg(format!("-Djna.library.path={}", self.library.display()))
@@ -130,28 +127,6 @@ impl Java {
             .arg(format!("org.ailurus.{class}"))
             .args(arguments);
         command
-    }
-
-    /// Runs a command once, and keeps the classes that it loaded.
-    async fn archive(&self, name: &str, command: Command) -> Result<(), Failure> {
-        let mut recorded = Command::new("java");
-        recorded
-            .arg(format!("-XX:ArchiveClassesAtExit={}", self.jsa(name)))
-            .args(command.get_args())
-            .stderr(std::process::Stdio::null());
-        let mut process = Process::start(&mut recorded)?;
-        while process.line(PATIENCE).await.is_ok() {}
-        if !Path::new(&self.jsa(name)).exists() {
-            return Err("java did not write an archive of its classes".into());
-        }
-        Ok(())
-    }
-
-    fn jsa(&self, name: &str) -> String {
-        self.folder
-            .join(format!("{name}.jsa"))
-            .display()
-            .to_string()
     }
 
     fn empty_library(&self) -> Result<String, Failure> {
