@@ -2,12 +2,14 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let wire = protox::compile(["proto/node.proto", "proto/content.proto"], ["proto"])?;
-    prost_build::Config::new().bytes(["."]).compile_fds(wire)?;
-    let store = protox::compile(["proto/store.proto"], ["proto"])?;
+    let content = protox::compile(["proto/content.proto"], ["proto"])?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .compile_fds(content)?;
+    let others = protox::compile(["proto/node.proto", "proto/store.proto"], ["proto"])?;
     prost_build::Config::new()
         .bytes(["."])
         .extern_path(".ailurus.content.v1", "crate::wire::content")
-        .compile_fds(store)?;
+        .compile_fds(others)?;
     Ok(())
 }

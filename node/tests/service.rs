@@ -757,13 +757,18 @@ fn arbitrary_request() -> impl Strategy<Value = Request> {
             epoch,
             lease_end,
             proof,
+            ..Lease::default()
         },
     );
     prop_oneof![
         (bytes(), any::<bool>())
             .prop_map(|(cursor, follow)| request(request::Kind::Sync(Sync { cursor, follow }))),
-        prop::collection::vec(lease, 0..4)
-            .prop_map(|leases| request(request::Kind::Register(Register { leases }))),
+        prop::collection::vec(lease, 0..4).prop_map(|leases| request(request::Kind::Register(
+            Register {
+                leases,
+                ..Register::default()
+            }
+        ))),
         prop::collection::vec(bytes(), 0..4)
             .prop_map(|addresses| request(request::Kind::Release(Release { addresses }))),
         (

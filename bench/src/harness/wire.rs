@@ -79,9 +79,11 @@ impl Peer {
             epoch: keys.epoch.number(),
             lease_end: end,
             proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+            ..Lease::default()
         };
         let request = Ask::Register(Register {
             leases: vec![lease],
+            ..Register::default()
         });
         let (mut sender, mut receiver) = self.open().await?;
         sender.send(&encode(request)).await?;

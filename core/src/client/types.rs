@@ -262,6 +262,26 @@ pub(crate) fn reason(reason: crate::wire::node::Reason) -> &'static str {
         Reason::NotRegistered => "it has no lease for this; it will be registered again",
         Reason::Storage => "it cannot write to its disk; tell its operator, or add a node",
         Reason::NotFound => "the message is no longer there",
+        Reason::Evicted => {
+            "it is full and keeps those who are nearer to its operator; ask a friend for an introduction, or add another node"
+        }
+        Reason::LeaseOver => "the registration has ended; it will be made again",
+        Reason::SubtreeFull => {
+            "as many came by this introduction as its operator allows; ask for another one"
+        }
+        Reason::Revoked => "its operator revoked this introduction; ask somebody else for one",
+        Reason::BadIntroduction => {
+            "the introduction does not verify, or somebody else uses it; ask for a new one"
+        }
+        Reason::IntroductionExpired => "the introduction's 90 days are over; ask for a new one",
+        Reason::NoStrangers => {
+            "it takes no strangers now; ask a friend for an introduction, or add another node"
+        }
+        Reason::NetworkLimited => {
+            "too many from this network use it at once; it will be tried again"
+        }
+        Reason::AddressesDiffer => "its leases differ; they will be registered again",
+        Reason::Busy => "it is busy; it will be tried again",
     }
 }
 

@@ -39,3 +39,27 @@ pub const MAX_LEASES: usize = 512;
 pub const MIN_PADDED: usize = 192;
 /// Longest statement of a rotation, in bytes: what fits an envelope after padding. About 350 members.
 pub const MAX_ROTATION: usize = MAX_SEALED - 2_560;
+/// Hops of an introduction, at most.
+pub const MAX_HOPS: usize = 6;
+/// How long an introduction lasts.
+pub const INTRODUCTION_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Slots of a channel in the DHT.
+pub const RECORD_SLOTS: u8 = 8;
+/// How long a record in the DHT is good for, counted from its seq.
+pub const RECORD_LIFETIME: Duration = Duration::from_secs(48 * 3600);
+/// Length of the value of a record, in bytes; BEP 44 allows 1,000, bencoded.
+pub const RECORD_LEN: usize = 256;
+/// Super nodes that serve one address, as far as one announcement, channel or node remembers them.
+pub const MAX_PEERS: usize = 8;
+/// Super nodes that a client keeps, at least and at most.
+pub const NODES_KEPT: std::ops::RangeInclusive<usize> = 3..=5;
+/// What digests cover is at least this old: younger envelopes may still be on their way.
+pub const DIGEST_MIN_AGE: Duration = Duration::from_secs(3600);
+/// What digests cover is at most this old: older envelopes may be gone already.
+pub const DIGEST_MAX_AGE: Duration = Duration::from_secs((6 * 24 + 23) * 3600);
+/// Steps of one digest.
+pub const MAX_DIGEST_STEPS: u32 = 168;
+/// Announcements in one `Announce`.
+pub const MAX_ANNOUNCEMENTS: usize = 128;
+/// Ids in one `Listed`.
+pub const MAX_LISTED: usize = 4_096;

@@ -94,6 +94,7 @@ pub fn requests() -> Value {
                 "the lease of lease.json",
                 Kind::Register(Register {
                     leases: vec![signed_lease().0],
+                    ..Register::default()
                 }),
             ),
             request(
@@ -166,6 +167,7 @@ fn signed_lease() -> (Lease, [u8; 32]) {
         epoch: fixed::EPOCH.number(),
         lease_end,
         proof: keys.access.sign(&statement).to_vec().into(),
+        ..Lease::default()
     };
     (lease, statement)
 }

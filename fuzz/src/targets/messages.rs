@@ -247,6 +247,7 @@ fn example_contents() -> Vec<Content> {
                 signature: Bytes::from_static(&[0; 64]),
             }),
             appointment: Some(Appointment::default()),
+            ..Content::default()
         },
     ]
 }

@@ -106,6 +106,7 @@ pub(super) fn response() -> Target {
         generation: Bytes::from_static(&[1; 16]),
         from_start: true,
         leases: 2,
+        ..Hello::default()
     };
     let refusals = vec![Refusal {
         index: 1,

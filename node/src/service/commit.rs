@@ -144,7 +144,10 @@ fn apply(
         CheckedKind::Register(leases) => {
             let refusals = register(writer, limits, &request.pseudonym, leases)?;
             changes.changed.push(request.pseudonym);
-            Ok(answer(Kind::Registered(Registered { refusals })))
+            Ok(answer(Kind::Registered(Registered {
+                refusals,
+                ..Registered::default()
+            })))
         }
         CheckedKind::Release(addresses) => {
             writer.release(&request.pseudonym, addresses)?;

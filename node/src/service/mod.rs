@@ -161,6 +161,10 @@ impl Service {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
             },
+            request::Kind::Announce(_)
+            | request::Kind::Digest(_)
+            | request::Kind::List(_)
+            | request::Kind::Reconcile(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
         }
     }
 
@@ -286,7 +290,7 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             (items.len().max(1), bytes)
         }
         request::Kind::Register(register) => (register.leases.len().max(1), 0),
-        request::Kind::Sync(_) | request::Kind::Release(_) | request::Kind::Fetch(_) => (1, 0),
+        _ => (1, 0),
     }
 }
 

@@ -114,6 +114,7 @@ impl CatchUp {
             generation: Bytes::copy_from_slice(generation),
             from_start: self.from_start,
             leases: u32::try_from(leases).unwrap_or(u32::MAX),
+            ..Hello::default()
         }))
     }
 

@@ -129,6 +129,7 @@ impl Channel {
             epoch: epoch.number(),
             lease_end: end.as_secs(),
             proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+            ..Lease::default()
         }
     }
 }
@@ -205,7 +206,10 @@ pub fn follow(cursor: Bytes) -> Request {
 }
 
 pub fn register(leases: Vec<Lease>) -> Request {
-    request(request::Kind::Register(Register { leases }))
+    request(request::Kind::Register(Register {
+        leases,
+        ..Register::default()
+    }))
 }
 
 pub fn release(addresses: &[Address]) -> Request {

@@ -77,6 +77,7 @@ impl Engine {
                         epoch: epoch.number(),
                         lease_end: end.as_secs(),
                         proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                        ..Lease::default()
                     };
                     due.push((lease, (access.row, epoch, end)));
                 }
@@ -86,7 +87,10 @@ impl Engine {
                 let rest = due.split_off(due.len().min(MAX_LEASES));
                 let (wire, leases) = std::mem::replace(&mut due, rest).into_iter().unzip();
                 registrations.push(Registration {
-                    request: request(Kind::Register(Register { leases: wire })),
+                    request: request(Kind::Register(Register {
+                        leases: wire,
+                        ..Register::default()
+                    })),
                     leases,
                 });
             }
