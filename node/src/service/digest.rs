@@ -3,7 +3,7 @@
 use ailurus::{
     channel::Address,
     wire::{
-        limits::{MAX_DIGEST_STEPS, MAX_LISTED, MAX_LEASES},
+        limits::{MAX_DIGEST_STEPS, MAX_LEASES, MAX_LISTED},
         node::{Digest, Digests, List, Listed, Reason, Response, Sum, response::Kind},
         time::UnixMillis,
     },
@@ -63,9 +63,7 @@ impl DigestQuery {
         let mut read = 0_u64;
         for (index, address) in self.addresses.iter().enumerate() {
             let Some(row) = reader.leased_row(&session.pseudonym, address, now)? else {
-                digests
-                    .refusals
-                    .push(refusal(index, Reason::NotRegistered));
+                digests.refusals.push(refusal(index, Reason::NotRegistered));
                 continue;
             };
             for sum in reader.sums(row, self.from, self.step_ms, self.steps)? {

@@ -52,7 +52,10 @@ impl LoadMeter {
         let Some((first, before)) = inner.samples.front().copied() else {
             return;
         };
-        let passed = now.since(first).as_millis().saturating_mul(cores.max(1) as u128);
+        let passed = now
+            .since(first)
+            .as_millis()
+            .saturating_mul(cores.max(1) as u128);
         let busy = used.saturating_sub(before).as_millis();
         let permille = busy.saturating_mul(1_000).checked_div(passed).unwrap_or(0);
         inner.cpu_permille = u32::try_from(permille).unwrap_or(u32::MAX).min(1_000);
@@ -174,7 +177,11 @@ mod tests {
         assert_eq!(meter.cpu_permille(), 250);
         // The clock was set back.
         meter.sample_cpu(NOW, Duration::from_secs(101), 4);
-        meter.sample_cpu(NOW.after(Duration::from_secs(1)), Duration::from_secs(103), 4);
+        meter.sample_cpu(
+            NOW.after(Duration::from_secs(1)),
+            Duration::from_secs(103),
+            4,
+        );
         assert_eq!(meter.cpu_permille(), 500);
     }
 

@@ -70,9 +70,7 @@ impl Writer {
             self.count_forgotten(forgotten);
         }
         self.connection
-            .prepare_cached(
-                "INSERT INTO endings (pseudonym, reason, until_s) VALUES (?1, ?2, ?3)",
-            )?
+            .prepare_cached("INSERT INTO endings (pseudonym, reason, until_s) VALUES (?1, ?2, ?3)")?
             .execute((
                 pseudonym.as_bytes().as_slice(),
                 i32::from(reason),
@@ -143,10 +141,7 @@ impl Reader {
             .connection
             .prepare_cached("SELECT reason FROM endings WHERE pseudonym = ?1 AND until_s > ?2")?
             .query_row(
-                (
-                    pseudonym.as_bytes().as_slice(),
-                    to_sql(now.as_secs()),
-                ),
+                (pseudonym.as_bytes().as_slice(), to_sql(now.as_secs())),
                 |row| row.get(0),
             )
             .optional()?;

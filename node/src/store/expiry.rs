@@ -34,7 +34,11 @@ pub struct Expired {
 impl Writer {
     /// Takes away a part of what ended before `now`, and of who is no longer to be here; a node has room for so many
     /// `strangers`.
-    pub(crate) fn expire(&mut self, now: UnixMillis, strangers: u64) -> Result<Expired, StoreError> {
+    pub(crate) fn expire(
+        &mut self,
+        now: UnixMillis,
+        strangers: u64,
+    ) -> Result<Expired, StoreError> {
         let mut rows = HashSet::new();
         let envelopes = self.expire_envelopes(now, &mut rows)?;
         let mut registrations = HashSet::new();

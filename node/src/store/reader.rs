@@ -94,7 +94,9 @@ impl Reader {
     ) -> Result<Option<Registration>, StoreError> {
         let found = self
             .connection
-            .prepare_cached("SELECT row, id, version, seen_s FROM registrations WHERE pseudonym = ?1")?
+            .prepare_cached(
+                "SELECT row, id, version, seen_s FROM registrations WHERE pseudonym = ?1",
+            )?
             .query_row([pseudonym.as_bytes().as_slice()], |row| {
                 Ok(Registration {
                     row: row.get(0)?,

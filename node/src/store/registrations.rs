@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use ailurus::{
-    crypto::Pseudonym,
+    channel::ChainId,
+    crypto::{HolderKey, Pseudonym},
     wire::{node::Reason, time::UnixMillis},
 };
 use rusqlite::{OptionalExtension, Row};
@@ -34,11 +35,11 @@ pub(crate) struct Registered {
 pub(crate) struct Introduced {
     pub(crate) hops: u8,
     /// The last key of the chain.
-    pub(crate) holder: [u8; 32],
+    pub(crate) holder: HolderKey,
     /// Unix seconds.
     pub(crate) end_s: u64,
     /// The subtrees it lies in, the operator's invitation first.
-    pub(crate) chain: Vec<[u8; 32]>,
+    pub(crate) chain: Vec<ChainId>,
 }
 
 /// A new registration.
@@ -79,11 +80,7 @@ impl Writer {
                 "INSERT INTO registrations (pseudonym, id, version, seen_s, peer)
                  VALUES (?1, randomblob(16), 0, ?2, ?3)",
             )?
-            .execute((
-                pseudonym.as_bytes().as_slice(),
-                to_sql(now.as_secs()),
-                peer,
-            ))?;
+            .execute((pseudonym.as_bytes().as_slice(), to_sql(now.as_secs()), peer))?;
         let row = self.connection.last_insert_rowid();
         add(&mut self.totals, peer, None);
         if let Newcomer::Introduced(introduced) = newcomer {
@@ -108,7 +105,7 @@ impl Writer {
             .execute((
                 row,
                 introduced.hops,
-                introduced.holder.as_slice(),
+                introduced.holder.as_bytes().as_slice(),
                 to_sql(introduced.end_s),
             ))?;
         for (depth, chain) in (1_i64..).zip(&introduced.chain) {
@@ -116,7 +113,7 @@ impl Writer {
                 .prepare_cached(
                     "INSERT INTO chains (registration_row, depth, chain) VALUES (?1, ?2, ?3)",
                 )?
-                .execute((row, depth, chain.as_slice()))?;
+                .execute((row, depth, chain.as_bytes().as_slice()))?;
         }
         if before.is_none() {
             self.totals.strangers = self.totals.strangers.saturating_sub(1);
@@ -127,14 +124,14 @@ impl Writer {
     /// Whether a chain or one that it extends was revoked.
     pub(crate) fn is_revoked(
         &self,
-        chain: &[[u8; 32]],
+        chain: &[ChainId],
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT 1 FROM revocations WHERE chain = ?1 AND until_s > ?2")?;
         for chain in chain {
-            if statement.exists((chain.as_slice(), to_sql(now.as_secs())))? {
+            if statement.exists((chain.as_bytes().as_slice(), to_sql(now.as_secs())))? {
                 return Ok(true);
             }
         }
@@ -144,13 +141,13 @@ impl Writer {
     /// Whether another registration than `own` was made with this holder's key.
     pub(crate) fn holder_is_taken(
         &self,
-        holder: &[u8; 32],
+        holder: &HolderKey,
         own: Option<i64>,
     ) -> Result<bool, StoreError> {
         let found: Option<i64> = self
             .connection
             .prepare_cached("SELECT row FROM registrations WHERE holder = ?1")?
-            .query_row([holder.as_slice()], |row| row.get(0))
+            .query_row([holder.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
         Ok(found.is_some() && found != own)
     }
@@ -159,14 +156,14 @@ impl Writer {
     /// its own, any other subtree `otherwise`.
     pub(crate) fn subtree_has_room(
         &self,
-        chain: &[u8; 32],
+        chain: &ChainId,
         own: Option<i64>,
         otherwise: u64,
     ) -> Result<bool, StoreError> {
         let quota: Option<i64> = self
             .connection
             .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
-            .query_row([chain.as_slice()], |row| row.get(0))
+            .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
         let quota = quota.unwrap_or(to_sql(otherwise));
         let full = self
@@ -175,9 +172,10 @@ impl Writer {
                 "SELECT count(*) >= ?3 FROM
                  (SELECT 1 FROM chains WHERE chain = ?1 AND registration_row != ?2 LIMIT ?3)",
             )?
-            .query_row((chain.as_slice(), own.unwrap_or(-1), quota), |row| {
-                row.get::<_, bool>(0)
-            })?;
+            .query_row(
+                (chain.as_bytes().as_slice(), own.unwrap_or(-1), quota),
+                |row| row.get::<_, bool>(0),
+            )?;
         Ok(!full)
     }
 
@@ -310,7 +308,8 @@ fn remove(totals: &mut Totals, peer: bool, hops: Hops) {
 
 /// What the index of version 2 has for a stranger.
 const STRANGER: u8 = 7;
-const FARTHEST: &str = "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer FROM registrations
+const FARTHEST: &str =
+    "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer FROM registrations
     WHERE peer = 0 ORDER BY coalesce(hop_count, 7) DESC, seen_s ASC LIMIT 1";
 
 #[cfg(test)]
