@@ -37,5 +37,5 @@ pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse
 pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
-pub use service::{Service, Session};
+pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};
