@@ -3,6 +3,7 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+pub(crate) mod backup;
 mod expiry;
 mod migrations;
 mod reader;
