@@ -33,9 +33,7 @@ impl DataDir {
             .open(&lock_path)
             .map_err(|source| failed(&lock_path, "opened for writing", source))?;
         match lock.try_lock() {
-            Ok(()) if path.join(UNFINISHED).exists() => {
-                Err(NodeError::Unfinished(path.to_owned()))
-            }
+            Ok(()) if path.join(UNFINISHED).exists() => Err(NodeError::Unfinished(path.to_owned())),
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 _lock: lock,

@@ -12,7 +12,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use self::{exit::Failure, settings::Settings};
+use self::settings::Settings;
 
 /// An Ailurus super node: keeps envelopes for light clients that are away.
 ///

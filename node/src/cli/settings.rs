@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use ailurus_node::{Config, ConfigFile, parse_host_port, parse_offset};
+use ailurus::net::DhtMode;
+use ailurus_node::{Config, ConfigError, ConfigFile, parse_host_port, parse_offset};
 use clap::Args;
 
 use super::exit::Failure;
@@ -22,6 +23,9 @@ pub struct Settings {
     /// TCP address of Prometheus /metrics and of /health; off if not given
     #[arg(long, global = true, value_name = "ADDR")]
     pub metrics: Option<SocketAddr>,
+    /// DHT in which nodes find each other: off, public, or HOST:PORT,… of nodes to enter it by
+    #[arg(long, global = true, value_name = "DHT")]
+    pub dht: Option<DhtMode>,
     /// TOML file with these settings and the limits
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -39,6 +43,8 @@ impl Settings {
         let file = self.file()?;
         let advertised = file.advertise.as_deref().map(parse_host_port);
         let advertised = advertised.transpose()?;
+        let dht = file.dht.as_deref().map(str::parse).transpose();
+        let dht = dht.map_err(ConfigError::from)?;
         let Some(data) = self.data.or(file.data) else {
             return Err(Failure::missing("--data DIR"));
         };
@@ -50,6 +56,7 @@ impl Settings {
             listen,
             advertise: self.advertise.or(advertised),
             metrics: self.metrics.or(file.metrics),
+            dht: self.dht.or(dht).unwrap_or_default(),
             restored: self.restored,
             limits: file.limits,
         })

@@ -1,6 +1,9 @@
 //! What is printed for people: tables, bars, sizes, times.
 
-use std::io::{self, IsTerminal, Write as _};
+use std::{
+    io::{self, IsTerminal, Write as _},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -99,7 +102,11 @@ pub fn bar(value: u64, most: u64, width: u64) -> String {
     let eighths = u128::from(value.min(most)) * u128::from(width) * 8 / u128::from(most);
     let eighths = usize::try_from(eighths.max(1)).unwrap_or(0);
     let mut bar = "█".repeat(eighths / 8);
-    bar.extend(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"].get(eighths % 8).copied());
+    bar.extend(
+        ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
+            .get(eighths % 8)
+            .copied(),
+    );
     bar
 }
 
@@ -121,6 +128,18 @@ pub fn percent(permille: u32) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
+/// A duration in its largest unit.
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    count(number, unit, &format!("{unit}s"))
+}
+
 /// One or many.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -132,7 +151,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_by_characters() {
-        let rows = [["é".to_owned(), "1".to_owned()], ["two".to_owned(), String::new()]];
+        let rows = [
+            ["é".to_owned(), "1".to_owned()],
+            ["two".to_owned(), String::new()],
+        ];
         assert_eq!(columns(&rows), "  é    1\n  two\n");
     }
 
@@ -145,6 +167,18 @@ mod tests {
         assert_eq!(bar(20, 10, 2), "██");
         assert_eq!(bar(1, 0, 8), "");
         assert_eq!(bar(u64::MAX, u64::MAX, 2), "██");
+    }
+
+    #[test]
+    fn spans() {
+        for (seconds, text) in [
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (3_600, "60 minutes"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
     }
 
     #[test]

@@ -69,7 +69,9 @@ pub enum OperatorError {
     #[error("{0} is there already; choose another file name")]
     FileExists(PathBuf),
     /// A file or directory cannot be used.
-    #[error("{path} cannot be used ({source}); check the path, its permissions and the disk's free space")]
+    #[error(
+        "{path} cannot be used ({source}); check the path, its permissions and the disk's free space"
+    )]
     File {
         /// The path.
         path: PathBuf,
@@ -107,7 +109,10 @@ pub enum OperatorError {
 impl OperatorError {
     /// Whether the command line was wrong, rather than something that happened at run time.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoNode(_) | Self::FileExists(_) | Self::NotEmpty(_))
+        matches!(
+            self,
+            Self::NoNode(_) | Self::FileExists(_) | Self::NotEmpty(_)
+        )
     }
 
     fn backup(path: &Path) -> impl FnOnce(BackupError) -> Self {

@@ -5,11 +5,11 @@ use std::{
     path::Path,
 };
 
-use ailurus::{channel::NodeLink, crypto::NodeKey, wire::time::UnixMillis};
+use ailurus::{crypto::NodeKey, wire::time::UnixMillis};
 
 use super::{OnProgress, OperatorError, file};
 use crate::{
-    identity::{DataDir, Files},
+    identity::DataDir,
     store::{Store, backup},
 };
 
@@ -39,7 +39,12 @@ pub fn restore(
 ) -> Result<Restored, OperatorError> {
     let mut backup = File::open(from).map_err(|source| file(from, source))?;
     let new = !dir.exists();
-    if !new && fs::read_dir(dir).map_err(|source| file(dir, source))?.next().is_some() {
+    if !new
+        && fs::read_dir(dir)
+            .map_err(|source| file(dir, source))?
+            .next()
+            .is_some()
+    {
         return Err(OperatorError::NotEmpty(dir.to_owned()));
     }
     let data = DataDir::open(dir)?;
@@ -61,8 +66,8 @@ fn fill(
     data.mark_unfinished(true)?;
     let path = data.database();
     let mut database = new_file(&path)?;
-    let contents = backup::read(backup, &mut database, progress)
-        .map_err(OperatorError::backup(from))?;
+    let contents =
+        backup::read(backup, &mut database, progress).map_err(OperatorError::backup(from))?;
     drop(database);
     let mut store = Store::open(&path)?;
     store.begin_generation()?;
@@ -83,4 +88,28 @@ fn fill(
         .and_then(|dir| dir.sync_all())
         .map_err(|source| file(dir, source))?;
     Ok(restored)
+}
+
+fn new_file(path: &Path) -> Result<File, OperatorError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path).map_err(|source| file(path, source))
+}
+
+/// Takes back what an attempt made, in a directory that was empty before.
+fn empty(dir: &Path, new: bool) {
+    if let Ok(entries) = fs::read_dir(dir) {
+        for entry in entries.flatten() {
+            // What stays behind is marked as unfinished, and the error of the restore is told anyway.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    if new {
+        let _ = fs::remove_dir(dir);
+    }
 }

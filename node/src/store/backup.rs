@@ -139,9 +139,9 @@ fn copy_database(
         .map_err(StoreError::from)?;
     let total = std::fs::metadata(database)?.len();
     // SQLite takes a path as text.
-    let target = path.to_str().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8 text")
-    })?;
+    let target = path
+        .to_str()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8 text"))?;
     let (copied, waiting) = channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -267,7 +267,13 @@ mod tests {
             let cut = restored(dir.path(), &bytes[..length]);
             assert!(matches!(cut, Err(BackupError::NoBackup)), "cut at {length}");
         }
-        for place in [0, 100, database.len() - 1, database.len(), database.len() + 40] {
+        for place in [
+            0,
+            100,
+            database.len() - 1,
+            database.len(),
+            database.len() + 40,
+        ] {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1;
             let read = restored(dir.path(), &damaged);
