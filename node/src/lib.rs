@@ -40,6 +40,9 @@ pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse
 pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
-pub use operator::{OnProgress, Operator, OperatorError, Progress, Restored, restore};
+pub use operator::{
+    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
+    Revocation, Revoked, Status, Subtree, Terms, restore,
+};
 pub use service::{Service, Session};
 pub use store::{Expired, Store, StoreError};

@@ -3,8 +3,11 @@
 mod backup;
 mod check_config;
 mod exit;
+mod invite;
+mod revoke;
 mod run;
 mod settings;
+mod status;
 mod text;
 
 use std::{io, path::PathBuf, process::ExitCode};
@@ -40,6 +43,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Mint an invitation for one person, who is then nearer to this node than strangers
+    #[command(after_help = INVITE_HELP)]
+    Invite(invite::Invite),
+    /// Show clients, storage, invitations and who was turned away, while the node runs or not
+    #[command(after_help = STATUS_HELP)]
+    Status {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn away everybody who came through an invitation or a later introduction
+    #[command(after_help = REVOKE_HELP)]
+    Revoke(revoke::Revoke),
     /// Write node key and database into one file, while the node runs or not
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -65,6 +81,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         None | Some(Command::Run) => run::run(cli.settings),
         Some(Command::CheckConfig { json }) => check_config::run(cli.settings, json),
+        Some(Command::Invite(invite)) => invite::run(&cli.settings, invite),
+        Some(Command::Status { json }) => status::run(&cli.settings, json),
+        Some(Command::Revoke(revoke)) => revoke::run(&cli.settings, &revoke),
         Some(Command::Backup { file }) => backup::backup(&cli.settings, &file),
         Some(Command::Restore { file }) => backup::restore(&cli.settings, &file),
     };
@@ -92,6 +111,26 @@ Prints the settings on stdout and what is wrong with them on stderr; exits with 
 
 Example:
   ailurus-node check-config --config /etc/ailurus-node.toml";
+
+const INVITE_HELP: &str = "\
+Prints the invitation alone on stdout. Whoever has it can register with hop count 1 and introduce others, up to six hops
+from here; it is good for one client at a time.
+
+Example:
+  ailurus-node invite --data /var/lib/ailurus-node --label 'reading circle' --clients 30
+  ailurus-node invite --data /var/lib/ailurus-node --qr";
+
+const STATUS_HELP: &str = "\
+Example:
+  ailurus-node status --data /var/lib/ailurus-node
+  ailurus-node status --data /var/lib/ailurus-node --json";
+
+const REVOKE_HELP: &str = "\
+Takes effect within a minute while the node runs, else when it starts. Those who are ended are told why.
+
+Example:
+  ailurus-node revoke --data /var/lib/ailurus-node 'reading circle'
+  ailurus-node revoke --data /var/lib/ailurus-node 5f0c9a81 --days 30";
 
 const BACKUP_HELP: &str = "\
 The file holds the node's key: whoever has it can pose as the node. It is made readable for its owner only.

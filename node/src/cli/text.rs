@@ -62,6 +62,21 @@ impl Style {
         self.wrap("31", text)
     }
 
+    /// A QR code as the library draws it, without its escape codes where colour is off.
+    pub fn drawing(self, drawn: &str) -> String {
+        if self.0 {
+            return drawn.to_owned();
+        }
+        let mut out = String::with_capacity(drawn.len());
+        let mut rest = drawn;
+        while let Some((before, escape)) = rest.split_once("\x1b[") {
+            out.push_str(before);
+            rest = escape.split_once('m').map_or("", |(_, after)| after);
+        }
+        out.push_str(rest);
+        out
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -121,11 +136,6 @@ pub fn size(bytes: u64) -> String {
         value /= 1_024.0;
     }
     String::new()
-}
-
-/// A part of a whole, in percent.
-pub fn percent(permille: u32) -> String {
-    format!("{}.{} %", permille / 10, permille % 10)
 }
 
 /// A duration in its largest unit.

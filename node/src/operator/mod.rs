@@ -4,7 +4,10 @@
 //! its own, and the daemon finds what was written.
 
 mod backup;
+mod invite;
 mod restore;
+mod revoke;
+mod status;
 
 use std::{
     io,
@@ -13,8 +16,16 @@ use std::{
 
 use ailurus::channel::NodeLink;
 
-pub use self::restore::{Restored, restore};
-pub use crate::store::backup::{OnProgress, Progress};
+pub use self::{
+    invite::Terms,
+    restore::{Restored, restore},
+    revoke::Revoked,
+    status::{InvitationStatus, Status},
+};
+pub use crate::store::{
+    backup::{OnProgress, Progress},
+    beside::{InvitationRow, Kept, Revocation, Subtree},
+};
 use crate::{
     error::NodeError,
     identity::Files,
@@ -98,6 +109,33 @@ pub enum OperatorError {
         /// The format's version.
         format: u16,
     },
+    /// It was never started, so it is not known where clients reach it.
+    #[error(
+        "{0} does not say where clients reach the node; start it once with --advertise HOST:PORT"
+    )]
+    NoLink(PathBuf),
+    /// Two invitations with one name could not be told apart.
+    #[error(
+        "there is an invitation labelled {0:?} already; choose another --label, or revoke it first"
+    )]
+    LabelTaken(String),
+    /// A label that would not fit a line.
+    #[error("a label has 1 to {MAX_LABEL} characters and no control characters; choose another")]
+    BadLabel,
+    /// Longer than nodes accept, or over at once.
+    #[error("an invitation lasts 1 to {MAX_DAYS} days; choose another --days")]
+    BadDays,
+    /// Nobody could use it.
+    #[error("an invitation that may bring no client is of no use; choose another --clients")]
+    NoClients,
+    /// Neither label nor chain id.
+    #[error(
+        "{0:?} is neither the label of an invitation nor the beginning of a chain id; see ailurus-node status"
+    )]
+    UnknownChain(String),
+    /// Several fit.
+    #[error("{0:?} fits {1} chain ids; give more digits, which ailurus-node status --json shows")]
+    AmbiguousChain(String, usize),
     /// The data directory cannot be used.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -133,3 +171,8 @@ fn file(path: &Path, source: io::Error) -> OperatorError {
         source,
     }
 }
+
+/// Longest label of an invitation, in characters.
+const MAX_LABEL: usize = 64;
+/// Longest life of an invitation, in days.
+const MAX_DAYS: u32 = 90;
