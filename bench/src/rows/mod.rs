@@ -15,6 +15,7 @@ pub const SUITES: &[Suite] = &[
     catch_up::SUITE,
     empty_poll::SUITE,
     publish::SUITE,
+    publish::INGEST,
     fan_out::SUITE,
     idle::SUITE,
     phone::SUITE,
