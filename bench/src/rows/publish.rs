@@ -12,7 +12,7 @@ use ailurus::{
         node::{Request, Response, response},
     },
 };
-use ailurus_node::{Limits, Service, Session, Store};
+use ailurus_node::{Service, Session, Store};
 use bytes::Bytes;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::harness::{
     channel::publish,
     clock::BenchClock,
     disk::sync_ms,
+    fill::unlimited,
     folder,
     node::NodeProcess,
     process::{RoleProcess, say, told},
@@ -162,19 +163,11 @@ impl Floor {
     fn open(clock: BenchClock, load: Load) -> Result<Self, Failure> {
         let folder = folder()?;
         let store = Store::open(&folder.path().join("floor.db"))?;
-        let limits = Limits {
-            items_per_second: u32::MAX,
-            items_burst: u32::MAX,
-            bytes_per_second: u32::MAX,
-            bytes_burst: u32::MAX,
-            bytes_per_address: u64::MAX,
-            ..Limits::default()
-        };
         let key = NodeSecret::random(&mut OsEntropy).public();
         Ok(Self {
             clock,
             load,
-            service: Service::new(std::sync::Arc::new(store), limits, key),
+            service: Service::new(std::sync::Arc::new(store), unlimited(), key),
             session: Session {
                 pseudonym: PseudonymSecret::random(&mut OsEntropy).public(),
                 early: false,
