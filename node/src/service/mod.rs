@@ -133,7 +133,7 @@ impl Service {
     /// Answers many requests, each with one response in their order: what they write is checked together and committed
     /// in one transaction, as the server does it. For tools that fill a store.
     ///
-    /// A `Fetch` reads what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
     pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
         let mut writes = Vec::with_capacity(requests.len());
         let mut answers = Vec::with_capacity(requests.len());
@@ -144,7 +144,7 @@ impl Service {
                     writes.push(write);
                     None
                 }
-                Admitted::Fetch { address, id } => Some(self.fetch(&session, now, &address, &id)),
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
                 Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
             });
         }
