@@ -81,6 +81,7 @@ impl Filling {
         let session = Session {
             pseudonym: client.public(),
             early: false,
+            network: None,
             exporter: Some([0; 32]),
         };
         let leases = addresses.map(|keys| lease(keys, &[0; 32], &self.node, &session.pseudonym));
