@@ -162,11 +162,13 @@ impl Tx<'_> {
         Ok(latest.map(|time| UnixMillis::from_millis(from_sql(time))))
     }
 
-    /// Wipes the keys that were made for introductions to a node.
-    pub fn remove_asked(&self, node: &NodeKey) -> Result<(), StoreError> {
-        self.transaction
-            .execute("DELETE FROM asked WHERE tag = ?1", [self.asked_tag(node)])?;
-        Ok(())
+    /// How many requests were made after `time`.
+    pub fn asked_since(&self, time: UnixMillis) -> Result<u32, StoreError> {
+        Ok(self.transaction.query_row(
+            "SELECT count(*) FROM asked WHERE asked_ms > ?1",
+            [to_sql(time.as_millis())],
+            |row| row.get(0),
+        )?)
     }
 
     /// Whether a chain of ours was extended for an author, and then for this key and when; `None` if not.

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::channel::{Epoch, HopCount, NodeLink};
-use crate::wire::time::UnixMillis;
+use crate::wire::{limits::MAX_PEERS, time::UnixMillis};
 
 use super::{AccessRow, AuthorRow, ChannelRow, NodeRow, StoreError, Tx, from_sql, proto, to_sql};
 
@@ -50,7 +50,7 @@ impl Tx<'_> {
             "DELETE FROM named_nodes WHERE channel = ?1 AND author IS ?2",
             params![channel.0, author],
         )?;
-        for (link, hop_count, introduces) in nodes.iter().take(MAX_NAMED) {
+        for (link, hop_count, introduces) in nodes.iter().take(MAX_PEERS) {
             let record = proto::NamedNode {
                 node: Some(link.to_hint()),
                 hop_count: hop_count.to_wire(),
@@ -102,6 +102,29 @@ impl Tx<'_> {
             });
         }
         Ok(named)
+    }
+
+    /// The channels in which somebody introduces members.
+    pub fn channels_offering(&self) -> Result<Vec<ChannelRow>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT DISTINCT channel FROM named_nodes WHERE introduces = 1 ORDER BY channel",
+        )?;
+        let channels = statement
+            .query_map([], |row| row.get(0).map(ChannelRow))?
+            .collect::<Result<_, _>>()?;
+        Ok(channels)
+    }
+
+    /// When the latest of those others in a channel who can read it was first seen; `None` if there is nobody.
+    pub fn newest_reader(&self, channel: ChannelRow) -> Result<Option<UnixMillis>, StoreError> {
+        let newest: Option<i64> = self
+            .transaction
+            .prepare_cached(
+                "SELECT max(first_ms) FROM authors
+                 WHERE channel = ?1 AND own = 0 AND removed = 0 AND write_only = 0",
+            )?
+            .query_row([channel.0], |row| row.get(0))?;
+        Ok(newest.map(|time| UnixMillis::from_millis(from_sql(time))))
     }
 
     /// What a channel's members were told of our nodes.
@@ -205,7 +228,5 @@ impl Tx<'_> {
     }
 }
 
-/// Nodes that one member names.
-const MAX_NAMED: usize = 5;
 /// Nodes named in a channel.
 const MAX_NAMED_IN_CHANNEL: u32 = 64;
