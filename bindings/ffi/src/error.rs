@@ -118,12 +118,15 @@ impl From<Error> for AilurusError {
             | Error::Yourself => Self::BadInput,
             Error::Blind(_)
             | Error::Epoch(_)
+            | Error::Introduction(_)
+            | Error::Invitation(_)
             | Error::Link(_)
             | Error::LinkAhead
             | Error::NodeLink(_) => Self::BadLink,
             Error::Moved => Self::Moved,
             Error::Narrow(_) | Error::NotAllowed(_) => Self::NotAllowed,
             Error::Net(_) => Self::Network,
+            Error::NoIntroduction => Self::NotAllowed,
             Error::NoNode => Self::NoNode,
             Error::NotAdmin => Self::NotAdmin,
             Error::OutboxFull(_) => Self::Full,

@@ -1,8 +1,8 @@
 //! What can go wrong in the client, in a sentence that tells what to do.
 
 use crate::channel::{
-    AccessKind, EnvelopeError, EpochError, LinkError, NarrowError, NodeLinkError, qr::QrError,
-    rotation::RotationError,
+    AccessKind, EnvelopeError, EpochError, IntroductionError, InvitationError, LinkError,
+    NarrowError, NodeLinkError, qr::QrError, rotation::RotationError,
 };
 use crate::crypto::BlindError;
 use crate::net::NetError;
@@ -53,6 +53,17 @@ pub enum Error {
     /// The network or a node failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// An introduction does not hold, or cannot be made.
+    #[error(transparent)]
+    Introduction(#[from] IntroductionError),
+    /// An invitation is none.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// There is no node to which we could introduce anybody.
+    #[error(
+        "you were introduced to no super node near enough to introduce others; ask its operator, or a friend, for an introduction"
+    )]
+    NoIntroduction,
     /// No super node is known.
     #[error("no super node is known; add one with its node link")]
     NoNode,

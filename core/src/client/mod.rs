@@ -41,7 +41,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::channel::{AccessKind, ChannelId, Link, MessageId, NodeLink};
+use crate::channel::{AccessKind, ChannelId, Invitation, Link, MessageId, NodeLink};
 use crate::crypto::PublicKey;
 use crate::store::{self, StorageKey};
 use crate::wire::time::{Clock, UnixMillis};
@@ -197,6 +197,25 @@ impl Client {
         self.engine().add_node(link)?;
         self.inner().nodes_changed();
         Ok(())
+    }
+
+    /// Takes in an operator's invitation: adds its super node, which counts us as introduced from the next poll on.
+    ///
+    /// # Errors
+    /// [`Error::Introduction`] if it does not verify or its time is over.
+    pub fn add_invitation(&self, invitation: &Invitation) -> Result<(), Error> {
+        self.queueing(|engine, now| engine.add_invitation(invitation, now))?;
+        self.inner().nodes_changed();
+        Ok(())
+    }
+
+    /// From now on introduces members of a channel, who ask for it by themselves, to the super nodes to which we were
+    /// introduced.
+    ///
+    /// # Errors
+    /// [`Error::NoIntroduction`] if there is no such node; [`Error::NotAllowed`] without full access.
+    pub fn introduce(&self, channel: &ChannelId) -> Result<(), Error> {
+        self.queueing(|engine, now| engine.introduce(channel, now))
     }
 
     /// The super nodes of this profile.
