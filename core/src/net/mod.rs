@@ -6,9 +6,12 @@
 //! and the client with its pseudonym at that node. A client that was connected before sends its first
 //! request in early data, which the network may replay: it must be harmless when received twice.
 //!
+//! With the cargo feature `dht`, a `Dht` reads and writes mutable items of the BitTorrent mainline DHT.
+//!
 //! Nothing here keeps a connection alive. A node never wakes an idle phone.
 
 mod connection;
+mod dht;
 mod dialer;
 mod endpoint;
 mod error;
@@ -19,8 +22,12 @@ mod transport;
 
 pub use self::{
     connection::Connection,
+    dht::{DhtError, DhtMode, ParseDhtModeError},
     dialer::{ClientEndpoint, ClientOptions, Dialer},
     endpoint::{Incoming, NodeEndpoint, NodeOptions},
     error::NetError,
     stream::{FrameReceiver, FrameSender},
 };
+
+#[cfg(feature = "dht")]
+pub use self::dht::{Dht, Item};
