@@ -167,12 +167,13 @@ impl Service {
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
-        let expired = self.store.write(|writer| {
+        let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.expire(now, self.limits.strangers)
         })?;
+        expired.more |= self.seen.is_waiting();
         self.metrics.expired.inc_by(expired.envelopes as u64);
         self.metrics.count_ended(&expired.ended);
         self.metrics.set_load(&self.load(now));
