@@ -6,7 +6,7 @@ use ailurus::{
     channel::{ChainId, HopCount},
     wire::{node::Reason, time::UnixMillis},
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{BUSY, StoreError, from_sql, migrations, to_sql};
 
@@ -247,16 +247,6 @@ impl Beside {
             Ok((reason, from_sql(row.get(1)?)))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// A value of `meta`.
-    pub(crate) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
-                row.get(0)
-            })
-            .optional()?)
     }
 
     fn transaction(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {
