@@ -44,5 +44,5 @@ pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
     Revocation, Revoked, Status, Subtree, Terms, restore,
 };
-pub use service::{Service, Session};
+pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};

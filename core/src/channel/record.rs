@@ -92,12 +92,28 @@ impl RecordSigner {
         now: UnixMillis,
         entropy: &mut dyn Entropy,
     ) -> SignedRecord {
-        let slot = own_slot(node.key(), &self.key);
         let seq = now.as_secs();
         let content = wire::RecordContent {
             node: Some(node.to_hint()),
             expiry: seq.saturating_add(RECORD_LIFETIME.as_secs()),
         };
+        self.seal(
+            secret,
+            own_slot(node.key(), &self.key),
+            seq,
+            &content,
+            entropy,
+        )
+    }
+
+    fn seal(
+        &self,
+        secret: &RecordSecret,
+        slot: u8,
+        seq: u64,
+        content: &wire::RecordContent,
+        entropy: &mut dyn Entropy,
+    ) -> SignedRecord {
         let mut plaintext = content.encode_to_vec();
         // A host has at most 100 bytes, so there is always room for the mark.
         plaintext.push(MARK);
@@ -271,4 +287,70 @@ fn record_aead(secret: &RecordSecret) -> Aead {
 /// A value moved to another key, slot or time does not open, even if a writer signs it there.
 fn aad(key: &RecordKey, slot: u8, seq: u64) -> Vec<u8> {
     [key.as_bytes().as_slice(), &[slot], &seq.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use curve25519_dalek::Scalar;
+
+    use super::*;
+    use crate::channel::NewChannel;
+    use crate::crypto::SeededEntropy;
+
+    /// BEP 44, "Test Vectors": one key, without and with a salt.
+    #[test]
+    fn signs_as_bep_44_does() {
+        let private: [u8; 64] = array(
+            "e06d3183d14159228433ed599221b80bd0a5ce8352e4bdf0262f76786ef1c74d\
+             b7e7a9fea2c0eb269d61e3b38e450a22e754941ac78479d6c54e1faf6037881d",
+        );
+        let (scalar, prefix) = private.split_first_chunk::<32>().unwrap();
+        let scalar = Scalar::from_bytes_mod_order(*scalar);
+        let signer = BlindedSigner::of_parts(scalar, prefix.try_into().unwrap()).unwrap();
+        let public = array("77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548");
+        assert_eq!(signer.public(), public);
+        for (salt, buffer, signature) in [
+            (
+                b"".as_slice(),
+                b"3:seqi1e1:v12:Hello World!".as_slice(),
+                "305ac8aeb6c9c151fa120f120ea2cfb923564e11552d06a5d856091e5e853cff\
+                 1260d3f39e4999684aa92eb73ffd136e6f4f3ecbfda0ce53a1608ecd7ae21f01",
+            ),
+            (
+                b"foobar",
+                b"4:salt6:foobar3:seqi1e1:v12:Hello World!",
+                "6834284b6b24c3204eb2fea824d82f88883a3d95e8b4a21b8c0ded553d17d17d\
+                 df9a8a7104b1258f30bed3787e6cb896fca78c58f8e03b5f18f14951a87d9a08",
+            ),
+        ] {
+            let signed = item_bytes(salt, 1, b"Hello World!");
+            assert_eq!(signed, buffer);
+            assert_eq!(signer.sign(&signed), array(signature));
+            assert_eq!(verify_strict(&public, &signed, &array(signature)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_writer_cannot_sign_for_longer_than_48_hours() {
+        let mut entropy = SeededEntropy::from_u64(1);
+        let epoch = Epoch::new(2_967);
+        let access = NewChannel::create(epoch, &mut entropy).access;
+        let signer = access.record_signer(epoch).unwrap().unwrap();
+        let secret = access.record_secret(epoch);
+        let node = NodeLink::new(NodeKey::from_bytes([7; 32]), "node.example", 4_433).unwrap();
+        let seq = epoch.start().as_secs();
+        for (longer, opened) in [(0, Ok(node.clone())), (1, Err(RecordError::TooLong))] {
+            let content = wire::RecordContent {
+                node: Some(node.to_hint()),
+                expiry: seq + RECORD_LIFETIME.as_secs() + longer,
+            };
+            let record = signer.seal(&secret, 3, seq, &content, &mut entropy);
+            let found = record.open(signer.key(), &secret, epoch.start());
+            assert_eq!(found, opened);
+        }
+    }
+
+    fn array<const N: usize>(text: &str) -> [u8; N] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
 }

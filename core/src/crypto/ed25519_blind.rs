@@ -81,7 +81,7 @@ impl BlindedSigner {
 ///
 /// # Errors
 ///
-/// [`BlindKeyError`] if the master key is not on the curve or of small order.
+/// [`BlindKeyError`] if the master key is not on the curve, not in its one encoding, or of small order.
 pub fn blind_ed25519(
     master: &[u8; 32],
     address_secret: &[u8; 32],
@@ -89,6 +89,7 @@ pub fn blind_ed25519(
 ) -> Result<[u8; 32], BlindKeyError> {
     let point = CompressedEdwardsY(*master)
         .decompress()
+        .filter(|point| point.compress().as_bytes() == master)
         .ok_or(BlindKeyError)?;
     let factor = factor(master, address_secret, epoch);
     let blinded = point.mul_clamped(*factor);
