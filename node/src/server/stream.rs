@@ -36,7 +36,7 @@ pub(super) async fn serve(client: Arc<Client>, sender: FrameSender, receiver: Fr
             } else {
                 client.connection.exporter().ok()
             },
-            network: Some(Network::of(client.connection.remote_addr().ip())),
+            network: Network::of(client.connection.remote_addr().ip()),
         },
         client,
         sender,
