@@ -74,6 +74,7 @@ pub const MAX_CHANNELS: usize = 8;
 pub struct Search {
     rounds: VecDeque<Round>,
     found: Vec<(u64, NodeLink)>,
+    now: UnixMillis,
 }
 
 /// The records of a channel in one epoch: all its slots are read at once.
@@ -114,15 +115,21 @@ impl Search {
         Ok(Self {
             rounds,
             found: Vec::new(),
+            now,
         })
     }
 
     /// What to look for next; `None` when enough was found, or there is nothing left.
     pub fn next_round(&mut self) -> Option<Round> {
-        if self.found.len() >= *NODES_KEPT.start() {
+        if self.is_enough() {
             return None;
         }
         self.rounds.pop_front()
+    }
+
+    /// Whether as many nodes were found as a client keeps.
+    pub fn is_enough(&self) -> bool {
+        self.found.len() >= *NODES_KEPT.start()
     }
 
     /// The DHT gave an item in a slot of this round. Strangers' records, those of other epochs, old ones and those from
@@ -137,7 +144,6 @@ impl Search {
         seq: i64,
         value: &[u8],
         signature: &[u8; 64],
-        now: UnixMillis,
     ) -> Result<(), RecordError> {
         let record = SignedRecord {
             slot,
@@ -145,7 +151,7 @@ impl Search {
             value: value.try_into().map_err(|_| RecordError::Malformed)?,
             signature: *signature,
         };
-        let link = record.open(&round.key, &round.secret, now)?;
+        let link = record.open(&round.key, &round.secret, self.now)?;
         let known = |(_, other): &(u64, NodeLink)| other.key() == link.key();
         match self.found.iter().position(known) {
             // It may have moved meanwhile.
@@ -214,21 +220,9 @@ mod tests {
         }
     }
 
-    fn hear(
-        search: &mut Search,
-        round: &Round,
-        record: &SignedRecord,
-        now: UnixMillis,
-    ) -> Result<(), RecordError> {
+    fn hear(search: &mut Search, round: &Round, record: &SignedRecord) -> Result<(), RecordError> {
         let seq = record.seq.try_into().unwrap();
-        search.heard(
-            round,
-            record.slot,
-            seq,
-            &record.value,
-            &record.signature,
-            now,
-        )
+        search.heard(round, record.slot, seq, &record.value, &record.signature)
     }
 
     #[test]
@@ -348,11 +342,11 @@ mod tests {
             ),
         ];
         for (record, believed) in cases {
-            assert_eq!(hear(&mut search, &round, &record, now), believed);
+            assert_eq!(hear(&mut search, &round, &record), believed);
         }
         for (seq, value) in [(-1, &good.value[..]), (1, &good.value[1..])] {
             assert_eq!(
-                search.heard(&round, good.slot, seq, value, &good.signature, now),
+                search.heard(&round, good.slot, seq, value, &good.signature),
                 Err(RecordError::Malformed)
             );
         }
@@ -372,12 +366,12 @@ mod tests {
         let moved = NodeLink::new(*node(1).key(), "elsewhere.example", 4_434).unwrap();
         for (link, age) in [(&moved, 1), (&node(1), 2), (&node(2), 3)] {
             let record = channel.record(link, epoch, now.before(age * MINUTE));
-            assert_eq!(hear(&mut search, &round, &record, now), Ok(()));
+            assert_eq!(hear(&mut search, &round, &record), Ok(()));
         }
         let second = search.next_round().expect("two are not enough");
         assert_ne!(second.key, round.key);
         let record = channel.record(&node(3), epoch.previous(), now.before(4 * MINUTE));
-        assert_eq!(hear(&mut search, &second, &record, now), Ok(()));
+        assert_eq!(hear(&mut search, &second, &record), Ok(()));
         assert!(search.next_round().is_none());
         assert_eq!(search.into_found(), [moved, node(2), node(3)]);
     }

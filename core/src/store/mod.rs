@@ -13,6 +13,7 @@ mod migrations;
 mod nodes;
 mod outbox;
 mod rotations;
+mod searches;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -28,6 +29,7 @@ pub use messages::{MessageState, NewMessage, Page, StoredMessage};
 pub use nodes::{NodeRow, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
+pub use searches::StoredSearches;
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

@@ -8,6 +8,7 @@ mod channels;
 mod expiry;
 mod ingest;
 mod leases;
+mod lost;
 mod outgoing;
 mod rotation;
 mod view;
