@@ -11,6 +11,7 @@ mod ingest;
 mod introductions;
 mod leases;
 mod node_lists;
+mod lost;
 mod outgoing;
 mod rotation;
 mod view;
