@@ -61,7 +61,7 @@ async fn run() -> Result<Vec<Measured>, Failure> {
     let start = Instant::now();
     tokio::task::block_in_place(|| {
         let filling = Filling::open(&folder.database(), link.key(), clock)?;
-        let addresses = Addresses::new(1, Epoch::of(clock.now()));
+        let addresses = Addresses::new(CHANNELS, Epoch::of(clock.now()));
         filling.fill(BATCHES, |batch| Ok(requests(&filling, &addresses, batch)))
     })?;
     let filled_s = start.elapsed().as_secs_f64();
@@ -117,7 +117,8 @@ fn requests(filling: &Filling, addresses: &Addresses, batch: usize) -> Vec<(Sess
             let keys: Vec<_> = (0..LEASES)
                 .map(|lease| addresses.keys((client * LEASES + lease) * STRIDE % CHANNELS))
                 .collect();
-            filling.register(&pseudonym(client), keys.iter())
+            let leased = keys.iter().map(|(keys, access)| (keys, *access));
+            filling.register(&pseudonym(client), leased)
         })
         .collect()
 }
