@@ -81,6 +81,7 @@ impl Filling {
         let session = Session {
             pseudonym: client.public(),
             early: false,
+            network: None,
             exporter: Some([0; 32]),
         };
         let leases = leased

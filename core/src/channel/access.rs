@@ -399,7 +399,7 @@ impl Access {
         }
     }
 
-    fn write(&self) -> Option<&SigningKey> {
+    pub(super) fn write(&self) -> Option<&SigningKey> {
         match &self.holding {
             Holding::Full(full) => Some(&full.write),
             Holding::Write { write } => Some(write),
@@ -443,7 +443,7 @@ fn reader_keys(root: &ReaderRoot) -> (AddressSecret, DhSecret) {
 }
 
 /// The Ed25519 key pair of the channel's DHT records, known to everyone who may write.
-fn dht_secret(write: &SigningKey) -> (NodeSecret, DhtKey) {
+pub(super) fn dht_secret(write: &SigningKey) -> (NodeSecret, DhtKey) {
     let seed = kdf::derive(write.expose().as_slice(), "ailurus/dht-key", &[]);
     let secret = NodeSecret::from_bytes(*seed);
     let public = DhtKey::from_bytes(*secret.public().as_bytes());

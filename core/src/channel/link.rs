@@ -203,6 +203,7 @@ impl FromStr for Link {
                 ))
             }
             "an" => Err(LinkError::NodeLink),
+            "ai" => Err(LinkError::Invitation),
             _ => {
                 let payload =
                     Payload::decode(bytes.as_slice()).map_err(|_| LinkError::Malformed)?;
@@ -248,6 +249,9 @@ pub fn reveal(link: &Link) -> Vec<(&'static str, Zeroizing<String>)> {
 /// Why text is not a usable channel link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
+    /// An operator's invitation where a channel link was expected.
+    #[error("this is an invitation to a super node; a channel link begins with af, ar, aw or pr")]
+    Invitation,
     /// A key in it is none.
     #[error("a key in the link is not usable: {0}")]
     Key(#[from] KeyError),
@@ -309,8 +313,13 @@ fn wipe(payload: Payload) {
         payload.read_secret,
         payload.redpanda,
     ] {
-        if let Ok(mut bytes) = secret.try_into_mut() {
-            bytes.as_mut().zeroize();
-        }
+        wipe_bytes(secret);
+    }
+}
+
+/// Overwrites a secret, as far as its buffer is not shared.
+pub(super) fn wipe_bytes(secret: Bytes) {
+    if let Ok(mut bytes) = secret.try_into_mut() {
+        bytes.as_mut().zeroize();
     }
 }

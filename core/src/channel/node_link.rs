@@ -82,6 +82,9 @@ impl FromStr for NodeLink {
 
     fn from_str(link: &str) -> Result<Self, Self::Err> {
         let (prefix, payload) = text::decode(link)?;
+        if prefix == "ai" {
+            return Err(NodeLinkError::Invitation);
+        }
         if prefix != PREFIX {
             return Err(NodeLinkError::NotANodeLink);
         }
@@ -101,6 +104,9 @@ pub enum NodeLinkError {
     /// The key is not 32 bytes.
     #[error("the node's key does not have 32 bytes; ask its operator for the link again")]
     BadKey,
+    /// An operator's invitation, which holds more than a link.
+    #[error("this is an invitation to a super node: add it as one; a node link begins with \"an\"")]
+    Invitation,
     /// A channel link where a node link was expected.
     #[error("this is a channel link; a node link begins with \"an\"")]
     NotANodeLink,

@@ -73,7 +73,7 @@ pub enum TextError {
     Truncated,
     /// Not one of the types.
     #[error(
-        "the link does not begin with a known type (af, ar, aw, an, pr, pu); copy all of it, or update the app"
+        "the link does not begin with a known type (af, ar, aw, an, ai, pr, pu); copy all of it, or update the app"
     )]
     UnknownPrefix,
     /// Mistyped or cut off.
@@ -83,8 +83,8 @@ pub enum TextError {
     WrongChecksum,
 }
 
-/// Full, Read and Write link, node link, redPanda's private and public strings.
-const KNOWN: [&str; 6] = ["af", "ar", "aw", "an", "pr", "pu"];
+/// Full, Read and Write link, node link, operator's invitation, redPanda's private and public strings.
+const KNOWN: [&str; 7] = ["af", "ar", "aw", "an", "ai", "pr", "pu"];
 const CHECKSUM: usize = 8;
 
 /// The shortest payload of a type, in bytes: its keys, and where they are protobuf fields, two bytes more for each.
@@ -94,6 +94,7 @@ fn shortest(prefix: &str) -> usize {
         "ar" => 5 * 34 + 3,
         "aw" => 4 * 34,
         "an" => 34 + 3 + 2,
+        "ai" => 34 + 3 + 2 + 2 + 34 + 66,
         "pr" => 32,
         _ => 33,
     }

@@ -1,6 +1,7 @@
-//! Ed25519 keys (RFC 8032): super nodes, access keys of an epoch, and the pseudonyms clients show to nodes.
+//! Ed25519 keys (RFC 8032): super nodes, access keys of an epoch, the pseudonyms clients show to nodes, and the one-time
+//! keys of introductions.
 //!
-//! The three purposes are three pairs of types, so that one cannot stand in for another. Verification is strict: keys
+//! The four purposes are four pairs of types, so that one cannot stand in for another. Verification is strict: keys
 //! and nonces of small order and non-canonical encodings are refused.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -83,6 +84,13 @@ ed25519_pair! {
     Pseudonym
 }
 
+ed25519_pair! {
+    /// The private seed of a holder's key in one introduction; never used for another.
+    HolderSecret,
+    /// A holder's one-time key in an introduction (docs/PROTOCOL.md, section 5.6).
+    HolderKey
+}
+
 fn pkcs8_der(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     let mut der = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.len()));
     der.extend_from_slice(&PKCS8_PREFIX);
@@ -90,7 +98,7 @@ fn pkcs8_der(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     der
 }
 
-fn verify_strict(
+pub(crate) fn verify_strict(
     key: &[u8; 32],
     message: &[u8],
     signature: &[u8; 64],

@@ -14,7 +14,8 @@
 //! | [`schnorr`] | signatures over secp256k1 | BIP-340 |
 //! | [`blind`] | a write key blinded for one epoch | BIP-341, "Constructing and spending Taproot outputs" |
 //! | [`batch`] | many BIP-340 signatures at once | BIP-340, "Batch Verification" |
-//! | [`ed25519`] | node, access and pseudonym keys | RFC 8032, RFC 8410 |
+//! | [`ed25519`] | node, access, pseudonym and holder keys | RFC 8032, RFC 8410 |
+//! | [`ed25519_blind`] | a DHT key blinded for one epoch | Tor rend-spec-v3, appendix A.2 |
 //! | [`dh`] | X25519 | RFC 7748 |
 //! | [`hpke`] | sealing to an X25519 key | RFC 9180 |
 //! | [`password`] | keys from pass phrases | RFC 9106 |
@@ -28,6 +29,7 @@ pub mod batch;
 pub mod blind;
 pub mod dh;
 pub mod ed25519;
+pub mod ed25519_blind;
 pub mod entropy;
 pub mod hpke;
 pub mod kdf;
@@ -41,7 +43,11 @@ pub use self::{
     batch::{BatchError, BatchItem, verify_batch, verify_each},
     blind::{BlindError, blind_public, blind_signing},
     dh::{DhError, DhPublic, DhSecret, SharedSecret},
-    ed25519::{AccessKey, AccessSecret, NodeKey, NodeSecret, Pseudonym, PseudonymSecret},
+    ed25519::{
+        AccessKey, AccessSecret, HolderKey, HolderSecret, NodeKey, NodeSecret, Pseudonym,
+        PseudonymSecret,
+    },
+    ed25519_blind::{BlindKeyError, blind_ed25519},
     entropy::{Entropy, OsEntropy, SeededEntropy},
     hpke::{HpkeError, open_from, seal_to},
     kdf::{TaggedHasher, derive, keyed_hash, sha256, tagged_hash},

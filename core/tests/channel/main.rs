@@ -3,8 +3,10 @@
 mod codecs;
 mod fixture;
 mod insiders;
+mod introductions;
 mod links;
 mod messages;
+mod records;
 mod redpanda;
 mod refusals;
 mod rotation;

@@ -7,6 +7,11 @@ mod admission;
 mod check;
 mod commit;
 mod cursor;
+mod digest;
+mod load;
+mod network;
+mod register;
+mod seen;
 mod sync;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +21,30 @@ use ailurus::{
     crypto::{NodeKey, Pseudonym},
     wire::{
         limits::MAX_LEASES,
-        node::{CaughtUp, Fetch, Publish, Reason, Request, Response, request, response::Kind},
+        node::{
+            CaughtUp, Fetch, Load, Publish, Reason, Request, Response, request, response::Kind,
+        },
         time::UnixMillis,
     },
 };
 use bytes::Bytes;
 
-use self::{admission::Admission, commit::answer, cursor::Cursors};
+use self::{
+    admission::Admission,
+    commit::answer,
+    cursor::Cursors,
+    digest::{Answered, DigestQuery, ListQuery},
+    load::LoadMeter,
+    register::Rules,
+    seen::Seen,
+};
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Store, StoreError},
+    store::{Expired, Reader, Store, StoreError},
 };
 
+pub use self::network::Network;
 pub(crate) use self::{
     check::{Checked, Checker, Write, WriteKind},
     commit::{Committed, Stored},
@@ -44,6 +60,8 @@ pub struct Session {
     pub early: bool,
     /// The connection's exporter, which registrations sign; `None` before the handshake is complete.
     pub exporter: Option<[u8; 32]>,
+    /// Where it comes from, to be limited with its neighbours; `None` if that is not known.
+    pub network: Option<Network>,
 }
 
 /// The decisions of a super node over its store.
@@ -55,6 +73,8 @@ pub struct Service {
     admission: Admission,
     cursors: Cursors,
     checker: Mutex<Checker>,
+    seen: Seen,
+    load: LoadMeter,
 }
 
 /// What is to be done about a request.
@@ -65,8 +85,16 @@ pub(crate) enum Admitted {
     Write(Write),
     /// The client is to be caught up from a cursor, and followed if it asked for that.
     Sync { cursor: Bytes, follow: bool },
-    /// An envelope is to be read.
+    /// Something is to be read, which may wait for the disk.
+    Read(Read),
+}
+
+/// What is to be read for a client, with [`Service::read`].
+#[derive(Debug)]
+pub(crate) enum Read {
     Fetch { address: Address, id: EnvelopeId },
+    Digest(DigestQuery),
+    List(ListQuery),
 }
 
 impl Service {
@@ -76,6 +104,8 @@ impl Service {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
             checker: Mutex::new(Checker::new(node)),
+            seen: Seen::default(),
+            load: LoadMeter::default(),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -93,7 +123,7 @@ impl Service {
                 self.charge(now, &checked);
                 self.commit(now, &checked).responses
             }
-            Admitted::Fetch { address, id } => vec![self.fetch(session, now, &address, &id)],
+            Admitted::Read(read) => vec![self.read(session, now, &read)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
@@ -103,7 +133,7 @@ impl Service {
     /// Answers many requests, each with one response in their order: what they write is checked together and committed
     /// in one transaction, as the server does it. For tools that fill a store.
     ///
-    /// A `Fetch` reads what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
     pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
         let mut writes = Vec::with_capacity(requests.len());
         let mut answers = Vec::with_capacity(requests.len());
@@ -114,7 +144,7 @@ impl Service {
                     writes.push(write);
                     None
                 }
-                Admitted::Fetch { address, id } => Some(self.fetch(&session, now, &address, &id)),
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
                 Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
             });
         }
@@ -136,8 +166,16 @@ impl Service {
     /// # Errors
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
-        let expired = self.store.write(|writer| writer.expire(now))?;
+        let seen = self.seen.take();
+        let expired = self.store.write(|writer| {
+            for (pseudonym, seen_s) in &seen {
+                writer.see(pseudonym, *seen_s)?;
+            }
+            writer.expire(now, self.limits.strangers)
+        })?;
         self.metrics.expired.inc_by(expired.envelopes as u64);
+        self.metrics.count_ended(&expired.ended);
+        self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
         Ok(expired)
     }
@@ -167,34 +205,41 @@ impl Service {
             return Admitted::Answer(self.refuse(Reason::Malformed, now));
         };
         let (items, bytes) = cost(&kind);
-        if !self.admission.take(&session.pseudonym, now, items, bytes) {
-            return Admitted::Answer(self.refuse(Reason::RateLimited, now));
+        let taken = self.admission.take(
+            &session.pseudonym,
+            session.network.as_ref(),
+            now,
+            items,
+            bytes,
+        );
+        if let Err(reason) = taken {
+            return Admitted::Answer(self.refuse(reason, now));
         }
+        let read = |read: Option<Read>| match read {
+            Some(read) => Admitted::Read(read),
+            None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+        };
         match kind {
             request::Kind::Sync(sync) => Admitted::Sync {
                 cursor: sync.cursor,
                 follow: sync.follow,
             },
-            request::Kind::Fetch(fetch) => match parse_fetch(&fetch) {
-                Some((address, id)) => Admitted::Fetch { address, id },
-                None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
-            },
+            request::Kind::Fetch(fetch) => read(parse_fetch(&fetch)),
+            request::Kind::Digest(digest) => read(DigestQuery::parse(&digest).map(Read::Digest)),
+            request::Kind::List(list) => read(ListQuery::parse(&list).map(Read::List)),
             request::Kind::Publish(publish) => self.write(session, WriteKind::Publish(publish)),
             // A replay could undo what the client has done since.
             request::Kind::Register(_) | request::Kind::Release(_) if session.early => {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
-            request::Kind::Register(register) => {
-                self.write(session, WriteKind::Register(register.leases))
-            }
+            request::Kind::Register(register) => self.write(session, WriteKind::Register(register)),
             request::Kind::Release(release) => match parse_addresses(&release.addresses) {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
             },
-            request::Kind::Announce(_)
-            | request::Kind::Digest(_)
-            | request::Kind::List(_)
-            | request::Kind::Reconcile(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+            request::Kind::Announce(_) | request::Kind::Reconcile(_) => {
+                Admitted::Answer(self.refuse(Reason::Malformed, now))
+            }
         }
     }
 
@@ -211,7 +256,30 @@ impl Service {
 
     /// Commits checked requests in one transaction.
     pub(crate) fn commit(&self, now: UnixMillis, checked: &[Checked]) -> Committed {
-        commit::commit(&self.store, &self.limits, &self.metrics, now, checked)
+        let rules = Rules {
+            limits: &self.limits,
+            no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
+            now,
+        };
+        let seen = self.seen.take();
+        commit::commit(&self.store, &rules, &self.metrics, &seen, checked)
+    }
+
+    /// How busy the node is.
+    pub(crate) fn load(&self, now: UnixMillis) -> Load {
+        self.load.load(now, &self.store.totals(), &self.limits)
+    }
+
+    /// What the server measures goes in here.
+    pub(crate) fn load_meter(&self) -> &LoadMeter {
+        &self.load
+    }
+
+    /// Notes that clients are here that do not ask for anything: they follow.
+    pub(crate) fn see(&self, pseudonyms: &[Pseudonym], now: UnixMillis) {
+        for pseudonym in pseudonyms {
+            self.seen.note(pseudonym, 0, now);
+        }
     }
 
     /// The answer that refuses a whole request; counted.
@@ -220,25 +288,19 @@ impl Service {
         commit::refused(reason, now)
     }
 
-    /// Brings one envelope.
-    pub(crate) fn fetch(
-        &self,
-        session: &Session,
-        now: UnixMillis,
-        address: &Address,
-        id: &EnvelopeId,
-    ) -> Response {
-        let found = self.store.read(|reader| {
-            if !reader.has_lease(&session.pseudonym, address, now)? {
-                return Ok(Err(Reason::NotRegistered));
-            }
-            Ok(reader.fetch(address, id, now)?.ok_or(Reason::NotFound))
+    /// Answers from the store, and charges for what it took to read.
+    pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
+        let answered = self.store.read(|reader| match read {
+            Read::Fetch { address, id } => fetch(reader, session, now, address, id),
+            Read::Digest(query) => query.answer(reader, session, now),
+            Read::List(query) => query.answer(reader, session, now),
         });
-        match found {
-            Ok(Ok(row)) => {
-                let mut group = Group::new(*address, row.time);
-                group.push(row);
-                group.into_response()
+        match answered {
+            Ok(Ok((response, envelopes))) => {
+                let price = envelopes / ENVELOPES_PER_ITEM;
+                let price = usize::try_from(price).unwrap_or(usize::MAX);
+                self.admission.penalise(&session.pseudonym, now, price);
+                response
             }
             Ok(Err(reason)) => self.refuse(reason, now),
             Err(_) => self.refuse(Reason::Storage, now),
@@ -256,7 +318,11 @@ impl Service {
         let begun = self.store.read(|reader| {
             CatchUp::begin(reader, &self.cursors, session.pseudonym, end, now, cursor)
         })?;
-        Ok((begun.hello(self.store.generation(), now), begun))
+        if let Some(seen_s) = begun.seen_s() {
+            self.seen.note(&session.pseudonym, seen_s, now);
+        }
+        let hello = begun.hello(self.store.generation(), now, self.load(now));
+        Ok((hello, begun))
     }
 
     /// Reads a client's leases again, after they have changed.
@@ -319,15 +385,44 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             let bytes = items.iter().map(|item| item.sealed.len()).sum();
             (items.len().max(1), bytes)
         }
-        request::Kind::Register(register) => (register.leases.len().max(1), 0),
+        request::Kind::Register(register) => {
+            let hops = match &register.introduction {
+                Some(proof) => proof
+                    .introduction
+                    .as_ref()
+                    .map_or(0, |chain| chain.hops.len()),
+                None => 0,
+            };
+            (register.leases.len().saturating_add(hops).max(1), 0)
+        }
+        request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
         _ => (1, 0),
     }
 }
 
-fn parse_fetch(fetch: &Fetch) -> Option<(Address, EnvelopeId)> {
+/// Brings one envelope.
+fn fetch(
+    reader: &Reader,
+    session: &Session,
+    now: UnixMillis,
+    address: &Address,
+    id: &EnvelopeId,
+) -> Result<Answered, StoreError> {
+    if !reader.has_lease(&session.pseudonym, address, now)? {
+        return Ok(Err(Reason::NotRegistered));
+    }
+    let Some(row) = reader.fetch(address, id, now)? else {
+        return Ok(Err(Reason::NotFound));
+    };
+    let mut group = Group::new(*address, row.time);
+    group.push(row);
+    Ok(Ok((group.into_response(), 1)))
+}
+
+fn parse_fetch(fetch: &Fetch) -> Option<Read> {
     let address = Address::try_from(fetch.address.as_ref()).ok()?;
     let id = EnvelopeId::try_from(fetch.id.as_ref()).ok()?;
-    Some((address, id))
+    Some(Read::Fetch { address, id })
 }
 
 fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
@@ -342,3 +437,5 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
 
 /// A false signature costs as much work as about this many good ones.
 const FORGERY_PRICE: usize = 20;
+/// Envelopes that are summed up or listed for the price of one item.
+const ENVELOPES_PER_ITEM: u64 = 64;

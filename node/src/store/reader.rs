@@ -15,7 +15,7 @@ use super::{StoreError, from_sql, to_sql};
 
 /// A reading connection.
 pub(crate) struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// A client that holds leases.
@@ -24,6 +24,8 @@ pub(crate) struct Registration {
     pub(crate) row: i64,
     pub(crate) id: [u8; 16],
     pub(crate) version: u64,
+    /// When the client was here last as far as it was noted, Unix seconds.
+    pub(crate) seen_s: u64,
 }
 
 /// A lease that has not ended.
@@ -92,12 +94,15 @@ impl Reader {
     ) -> Result<Option<Registration>, StoreError> {
         let found = self
             .connection
-            .prepare_cached("SELECT row, id, version FROM registrations WHERE pseudonym = ?1")?
+            .prepare_cached(
+                "SELECT row, id, version, seen_s FROM registrations WHERE pseudonym = ?1",
+            )?
             .query_row([pseudonym.as_bytes().as_slice()], |row| {
                 Ok(Registration {
                     row: row.get(0)?,
                     id: row.get(1)?,
                     version: from_sql(row.get(2)?),
+                    seen_s: from_sql(row.get(3)?),
                 })
             })
             .optional()?;
@@ -231,4 +236,4 @@ fn parse(row: &SqlRow<'_>, now: UnixMillis, inline: u64) -> Result<Option<Row>, 
 /// Bytes of a signature, which stands before the body.
 const SIGNATURE: u64 = 64;
 /// Statements kept prepared: all there are.
-const STATEMENTS: usize = 16;
+const STATEMENTS: usize = 24;
