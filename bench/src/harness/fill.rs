@@ -106,6 +106,7 @@ pub fn unlimited() -> Limits {
         envelopes_per_address: u64::MAX,
         bytes_per_address: u64::MAX,
         registrations: u64::MAX,
+        strangers: u64::MAX,
         ..Limits::default()
     }
 }
