@@ -173,7 +173,31 @@ impl Stream {
                     let shared = &client.shared;
                     shared
                         .service
-                        .fetch(&session, shared.clock.now(), &address, &id)
+                        .fetch(&session, shared.clock.now(), address.as_ref(), &id)
+                })
+                .await?;
+                self.pending.push_back(Pending::Ready(response));
+            }
+            Admitted::Announce(announce) => {
+                let session = self.session;
+                let response = read(&self.client, move |client| {
+                    let shared = &client.shared;
+                    shared
+                        .service
+                        .announce(&session, shared.clock.now(), &announce)
+                })
+                .await?;
+                self.pending.push_back(Pending::Ready(response));
+            }
+            Admitted::Reconcile(request) => {
+                let session = self.session;
+                let client = Arc::clone(&self.client);
+                // Takes half a second at its first round, so none of the few permits for short reads.
+                let response = tokio::task::spawn_blocking(move || {
+                    let shared = &client.shared;
+                    shared
+                        .service
+                        .reconcile(&session, shared.clock.now(), &request)
                 })
                 .await?;
                 self.pending.push_back(Pending::Ready(response));
@@ -226,7 +250,11 @@ impl Stream {
         let client = Arc::clone(&self.client);
         let shared = &client.shared;
         // Before the leases are read, so that none that comes meanwhile is missed.
-        let mut subscription = shared.live.subscribe(self.session.pseudonym);
+        let mut subscription = {
+            let pseudonym = self.session.pseudonym;
+            let peer = shared.service.is_peer(&pseudonym);
+            shared.live.subscribe(pseudonym, peer)
+        };
         let (hello, mut catch_up) = self.begin(cursor).await?;
         let mut head = vec![hello];
         let mut tail = Some(caught_up());

@@ -4,25 +4,38 @@
 //! and commit the requests of many clients together: [`Service::admit`], [`Checker::check`], [`Service::commit`].
 
 mod admission;
+mod announce;
 mod check;
 mod commit;
 mod cursor;
+mod reconcile;
 mod sync;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use ailurus::{
     channel::{Address, EnvelopeId},
     crypto::{NodeKey, Pseudonym},
     wire::{
         limits::MAX_LEASES,
-        node::{CaughtUp, Fetch, Publish, Reason, Request, Response, request, response::Kind},
+        node::{
+            Announce, CaughtUp, Fetch, Publish, Reason, Reconcile, Request, Response, request,
+            response::Kind,
+        },
         time::UnixMillis,
     },
 };
 use bytes::Bytes;
 
-use self::{admission::Admission, commit::answer, cursor::Cursors};
+use self::{
+    admission::Admission, commit::answer, cursor::Cursors, reconcile::Reconciliations,
+};
 use crate::{
     config::Limits,
     metrics::Metrics,
@@ -32,6 +45,7 @@ use crate::{
 pub(crate) use self::{
     check::{Checked, Checker, Write, WriteKind},
     commit::{Committed, Stored},
+    reconcile::{ReconcileError, Reconciliation},
     sync::{CatchUp, Group},
 };
 
@@ -55,6 +69,11 @@ pub struct Service {
     admission: Admission,
     cursors: Cursors,
     checker: Mutex<Checker>,
+    reconciliations: Reconciliations,
+    /// Super nodes that have leases here.
+    peers: RwLock<HashSet<Pseudonym>>,
+    /// What is known of other nodes may have changed.
+    neighbours_changed: AtomicBool,
 }
 
 /// What is to be done about a request.
@@ -66,7 +85,14 @@ pub(crate) enum Admitted {
     /// The client is to be caught up from a cursor, and followed if it asked for that.
     Sync { cursor: Bytes, follow: bool },
     /// An envelope is to be read.
-    Fetch { address: Address, id: EnvelopeId },
+    Fetch {
+        address: Option<Address>,
+        id: EnvelopeId,
+    },
+    /// Announcements are to be taken in.
+    Announce(Announce),
+    /// A round of reconciliation is to be answered.
+    Reconcile(Reconcile),
 }
 
 impl Service {
@@ -76,6 +102,9 @@ impl Service {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
             checker: Mutex::new(Checker::new(node)),
+            reconciliations: Reconciliations::default(),
+            peers: RwLock::new(known_peers(&store)),
+            neighbours_changed: AtomicBool::new(true),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -93,7 +122,9 @@ impl Service {
                 self.charge(now, &checked);
                 self.commit(now, &checked).responses
             }
-            Admitted::Fetch { address, id } => vec![self.fetch(session, now, &address, &id)],
+            Admitted::Fetch { address, id } => vec![self.fetch(session, now, address.as_ref(), &id)],
+            Admitted::Announce(announce) => vec![self.announce(session, now, &announce)],
+            Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
@@ -108,6 +139,7 @@ impl Service {
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let expired = self.store.write(|writer| writer.expire(now))?;
         self.metrics.expired.inc_by(expired.envelopes as u64);
+        self.reconciliations.expire(now);
         self.metrics.set_kept(&self.store);
         Ok(expired)
     }
@@ -161,10 +193,14 @@ impl Service {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
             },
-            request::Kind::Announce(_)
-            | request::Kind::Digest(_)
-            | request::Kind::List(_)
-            | request::Kind::Reconcile(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+            // A replay could undo what the client has said since.
+            request::Kind::Announce(_) if session.early => {
+                Admitted::Answer(self.refuse(Reason::EarlyData, now))
+            }
+            request::Kind::Announce(announce) => Admitted::Announce(announce),
+            request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
+            request::Kind::Digest(_)
+            | request::Kind::List(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
         }
     }
 
@@ -181,7 +217,44 @@ impl Service {
 
     /// Commits checked requests in one transaction.
     pub(crate) fn commit(&self, now: UnixMillis, checked: &[Checked]) -> Committed {
-        commit::commit(&self.store, &self.limits, &self.metrics, now, checked)
+        let committed = commit::commit(&self.store, &self.limits, &self.metrics, now, checked);
+        if !committed.changed.is_empty() {
+            self.sort_out_peers(&committed.changed);
+        }
+        committed
+    }
+
+    /// Whether a pseudonym is that of a super node with leases here.
+    pub(crate) fn is_peer(&self, pseudonym: &Pseudonym) -> bool {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.contains(pseudonym)
+    }
+
+    /// Whether what is known of other nodes may have changed since the last call.
+    pub(crate) fn take_neighbours_changed(&self) -> bool {
+        self.neighbours_changed.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn neighbours_changed(&self) {
+        self.neighbours_changed.store(true, Ordering::Release);
+    }
+
+    /// Looks again which of these clients are super nodes.
+    fn sort_out_peers(&self, changed: &[Pseudonym]) {
+        // An address that was leased or released may be shared now, or no more.
+        self.neighbours_changed();
+        for pseudonym in changed {
+            // If it cannot be read, it stays what it was.
+            let Ok(peer) = self.store.read(|reader| reader.is_peer(pseudonym)) else {
+                continue;
+            };
+            let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+            if peer {
+                peers.insert(*pseudonym);
+            } else {
+                peers.remove(pseudonym);
+            }
+        }
     }
 
     /// The answer that refuses a whole request; counted.
@@ -195,18 +268,30 @@ impl Service {
         &self,
         session: &Session,
         now: UnixMillis,
-        address: &Address,
+        address: Option<&Address>,
         id: &EnvelopeId,
     ) -> Response {
         let found = self.store.read(|reader| {
-            if !reader.has_lease(&session.pseudonym, address, now)? {
-                return Ok(Err(Reason::NotRegistered));
+            let known = match address {
+                Some(address) => Some(*address),
+                None => reader.address_of(id)?,
+            };
+            let Some(known) = known else {
+                return Ok(Err(Reason::NotFound));
+            };
+            if !reader.has_lease(&session.pseudonym, &known, now)? {
+                // Without an address, nobody is told whether the envelope is here.
+                return Ok(Err(match address {
+                    Some(_) => Reason::NotRegistered,
+                    None => Reason::NotFound,
+                }));
             }
-            Ok(reader.fetch(address, id, now)?.ok_or(Reason::NotFound))
+            let row = reader.fetch(&known, id, now)?;
+            Ok(row.map(|row| (known, row)).ok_or(Reason::NotFound))
         });
         match found {
-            Ok(Ok(row)) => {
-                let mut group = Group::new(*address, row.time);
+            Ok(Ok((address, row))) => {
+                let mut group = Group::new(address, row.time);
                 group.push(row);
                 group.into_response()
             }
@@ -272,6 +357,7 @@ impl Service {
     fn write(&self, session: &Session, kind: WriteKind) -> Admitted {
         Admitted::Write(Write {
             session: *session,
+            peer: self.is_peer(&session.pseudonym),
             kind,
         })
     }
@@ -290,14 +376,25 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             (items.len().max(1), bytes)
         }
         request::Kind::Register(register) => (register.leases.len().max(1), 0),
+        request::Kind::Announce(announce) => (announce.announcements.len().max(1), 0),
         _ => (1, 0),
     }
 }
 
-fn parse_fetch(fetch: &Fetch) -> Option<(Address, EnvelopeId)> {
-    let address = Address::try_from(fetch.address.as_ref()).ok()?;
+/// A super node may leave the address out: a reconciliation tells it ids only.
+fn parse_fetch(fetch: &Fetch) -> Option<(Option<Address>, EnvelopeId)> {
+    let address = match fetch.address.as_ref() {
+        [] => None,
+        address => Some(Address::try_from(address).ok()?),
+    };
     let id = EnvelopeId::try_from(fetch.id.as_ref()).ok()?;
     Some((address, id))
+}
+
+/// None if they cannot be read: then they are known once they register again.
+fn known_peers(store: &Store) -> HashSet<Pseudonym> {
+    let peers = store.read(|reader| reader.peer_pseudonyms());
+    peers.unwrap_or_default().into_iter().collect()
 }
 
 fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {

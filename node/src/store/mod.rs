@@ -5,6 +5,7 @@
 
 mod expiry;
 mod migrations;
+mod peers;
 mod reader;
 mod writer;
 
@@ -24,6 +25,7 @@ use ailurus::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub use expiry::Expired;
+pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use writer::{Append, Keep, Writer};
 
