@@ -27,6 +27,7 @@ mod identity;
 mod metrics;
 #[expect(clippy::disallowed_methods, reason = "starts the node's tasks")]
 mod node;
+mod peers;
 #[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
@@ -37,5 +38,6 @@ pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse
 pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
+pub use peers::{Wire, WireEnd};
 pub use service::{Service, Session};
 pub use store::{Expired, Store, StoreError};

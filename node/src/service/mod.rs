@@ -154,6 +154,18 @@ impl Service {
         &self.store
     }
 
+    /// The node's own key.
+    pub(crate) fn node(&self) -> &NodeKey {
+        &self.node
+    }
+
+    /// Checks and commits on the spot what another node sent.
+    pub(crate) fn take_from_peer(&self, now: UnixMillis, writes: Vec<Write>) -> Vec<Response> {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = checker.check(now, writes);
+        self.commit(now, &checked).responses
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
