@@ -53,6 +53,16 @@ pub struct Limits {
     pub addresses_per_client: u64,
     /// Clients that may hold leases.
     pub registrations: u64,
+    /// Of these, clients without an introduction.
+    pub strangers: u64,
+    /// Share of processor time, of all cores over a minute in permille, above which new strangers are refused.
+    pub refuse_strangers_above_permille: u32,
+    /// Clients that may register through one introduction and those that extend it; invitations have quotas of their own.
+    pub clients_per_introduction: u64,
+    /// Other super nodes that may hold leases; they do not count as clients.
+    pub peers: u64,
+    /// Addresses that one other super node may lease.
+    pub addresses_per_peer: u64,
     /// Envelopes and requests a client may send per second, in the long run.
     pub items_per_second: u32,
     /// Envelopes and requests a client may send at once.
@@ -61,6 +71,14 @@ pub struct Limits {
     pub bytes_per_second: u32,
     /// Bytes a client may send at once.
     pub bytes_burst: u32,
+    /// Envelopes and requests that all clients of an IPv4 /24 or IPv6 /48 may send per second, in the long run.
+    pub items_per_second_per_network: u32,
+    /// Envelopes and requests that they may send at once.
+    pub items_burst_per_network: u32,
+    /// Bytes that they may send per second, in the long run.
+    pub bytes_per_second_per_network: u32,
+    /// Bytes that they may send at once.
+    pub bytes_burst_per_network: u32,
     /// Envelopes kept for one address.
     pub envelopes_per_address: u64,
     /// Bytes of signatures and bodies kept for one address.
@@ -84,10 +102,19 @@ impl Default for Limits {
             idle_timeout_seconds: 600,
             addresses_per_client: 2_048,
             registrations: 1_000_000,
+            strangers: 500_000,
+            refuse_strangers_above_permille: 800,
+            clients_per_introduction: 64,
+            peers: 1_000,
+            addresses_per_peer: 1_000_000,
             items_per_second: 2_000,
             items_burst: 20_000,
             bytes_per_second: 8 << 20,
             bytes_burst: 64 << 20,
+            items_per_second_per_network: 10_000,
+            items_burst_per_network: 200_000,
+            bytes_per_second_per_network: 64 << 20,
+            bytes_burst_per_network: 512 << 20,
             envelopes_per_address: 100_000,
             bytes_per_address: 64 << 20,
             bytes: 64 << 30,

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ailurus::wire::node::{Reason, Response, response::Kind};
+use ailurus::{
+    crypto::Pseudonym,
+    wire::node::{Load, Reason, Response, response::Kind},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -50,6 +53,20 @@ pub struct Metrics {
     pub bytes_received: Counter,
     /// Clients that hold leases.
     pub registrations: Gauge,
+    /// Of these, clients without an introduction.
+    pub strangers: Gauge,
+    /// Other super nodes that hold leases.
+    pub peers: Gauge,
+    /// Clients that lost all their leases before the time, by reason.
+    pub evicted: Family<ReasonLabel, Counter>,
+    /// Clients, of as many as there may be, in permille.
+    pub load_clients: Gauge,
+    /// Bytes kept, of as many as there may be, in permille.
+    pub load_storage: Gauge,
+    /// Processor time of all cores in the last minute, in permille.
+    pub load_cpu: Gauge,
+    /// Median from a request to its answer in the last minute, in milliseconds.
+    pub load_latency: Gauge,
     /// Envelopes kept.
     pub envelopes: Gauge,
     failing: AtomicBool,
@@ -94,6 +111,13 @@ impl Metrics {
             bytes_sent: Counter::default(),
             bytes_received: Counter::default(),
             registrations: Gauge::default(),
+            strangers: Gauge::default(),
+            peers: Gauge::default(),
+            evicted: Family::default(),
+            load_clients: Gauge::default(),
+            load_storage: Gauge::default(),
+            load_cpu: Gauge::default(),
+            load_latency: Gauge::default(),
             envelopes: Gauge::default(),
             failing: AtomicBool::new(false),
         };
@@ -122,8 +146,25 @@ impl Metrics {
     /// Takes the gauges from the store.
     pub(crate) fn set_kept(&self, store: &Store) {
         let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        self.envelopes.set(gauge(store.envelopes()));
-        self.registrations.set(gauge(store.registrations()));
+        let totals = store.totals();
+        self.envelopes.set(gauge(totals.envelopes));
+        self.registrations.set(gauge(totals.clients));
+        self.strangers.set(gauge(totals.strangers));
+        self.peers.set(gauge(totals.peers));
+    }
+
+    /// Takes over what clients are told.
+    pub(crate) fn set_load(&self, load: &Load) {
+        self.load_clients.set(load.clients_permille.into());
+        self.load_storage.set(load.storage_permille.into());
+        self.load_cpu.set(load.cpu_permille.into());
+        self.load_latency.set(load.latency_ms.into());
+    }
+
+    pub(crate) fn count_ended(&self, ended: &[(Pseudonym, Reason)]) {
+        for (_, reason) in ended {
+            self.evicted.get_or_create(&ReasonLabel::of(*reason)).inc();
+        }
     }
 
     pub(crate) fn count_refusal(&self, reason: Reason) {
@@ -135,6 +176,7 @@ impl Metrics {
             let refusals = match &response.kind {
                 Some(Kind::Published(published)) => &published.refusals,
                 Some(Kind::Registered(registered)) => &registered.refusals,
+                Some(Kind::Digests(digests)) => &digests.refusals,
                 Some(Kind::Refused(refused)) => {
                     self.count_refusal(refused.reason());
                     continue;
@@ -223,6 +265,32 @@ impl Metrics {
                 "Clients that hold leases",
                 &self.registrations,
             ),
+            (
+                "strangers",
+                "Clients without an introduction that hold leases",
+                &self.strangers,
+            ),
+            ("peers", "Other super nodes that hold leases", &self.peers),
+            (
+                "load_clients_permille",
+                "Clients, of as many as there may be",
+                &self.load_clients,
+            ),
+            (
+                "load_storage_permille",
+                "Bytes kept, of as many as there may be",
+                &self.load_storage,
+            ),
+            (
+                "load_cpu_permille",
+                "Processor time of all cores in the last minute",
+                &self.load_cpu,
+            ),
+            (
+                "load_latency_milliseconds",
+                "Median from a request to its answer in the last minute",
+                &self.load_latency,
+            ),
             ("envelopes", "Envelopes kept", &self.envelopes),
             (
                 "foreign_datagrams",
@@ -237,6 +305,18 @@ impl Metrics {
         for reason in (1..).map_while(|number| Reason::try_from(number).ok()) {
             drop(self.refused.get_or_create(&ReasonLabel::of(reason)));
         }
+        for reason in [
+            Reason::Evicted,
+            Reason::Revoked,
+            Reason::IntroductionExpired,
+        ] {
+            drop(self.evicted.get_or_create(&ReasonLabel::of(reason)));
+        }
+        registry.register(
+            "evicted",
+            "Clients that lost all their leases before the time",
+            self.evicted.clone(),
+        );
         registry.register(
             "refused",
             "Requests and items refused",

@@ -126,6 +126,7 @@ impl Floor {
                 pseudonym: PseudonymSecret::random(&mut OsEntropy).public(),
                 early: false,
                 exporter: None,
+                network: None,
             },
             folder,
         })

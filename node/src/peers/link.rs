@@ -593,6 +593,7 @@ impl Link {
             pseudonym: Pseudonym::from_bytes(*self.node.as_bytes()),
             early: false,
             exporter: None,
+            network: None,
         };
         let mut writes = Vec::new();
         let mut rest = arrived.as_slice();

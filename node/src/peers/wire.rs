@@ -45,6 +45,7 @@ impl Wire {
             pseudonym: Pseudonym::from_bytes(*service.node().as_bytes()),
             early: false,
             exporter: Some([0; 32]),
+            network: None,
         };
         Ok(Self {
             link: Link::new(Arc::clone(service), node, leases, acknowledged, now),

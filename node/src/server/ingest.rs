@@ -150,6 +150,7 @@ struct Committer {
 impl Committer {
     fn run(&self, batches: &Receiver<Verified>) {
         let mut next_expiry = self.clock.now();
+        let mut next_seen = next_expiry;
         loop {
             match batches.recv_timeout(TICK) {
                 Ok(first) => self.commit(first, batches),
@@ -157,6 +158,10 @@ impl Committer {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let now = self.clock.now();
+            if now >= next_seen {
+                self.service.see(&self.live.followers(), now);
+                next_seen = now.after(SEEN_INTERVAL);
+            }
             if now >= next_expiry && !self.expire(now) {
                 next_expiry = now.after(EXPIRY_INTERVAL);
             }
@@ -196,6 +201,7 @@ impl Committer {
             self.live.push(committed.stored, end, metrics);
         }
         self.live.reload(&committed.changed);
+        self.live.end(&committed.ended);
     }
 
     /// True if there is more to take away at once.
@@ -203,6 +209,7 @@ impl Committer {
         match self.service.expire(now) {
             Ok(expired) => {
                 self.live.reload(&expired.pseudonyms);
+                self.live.end(&expired.ended);
                 if expired.envelopes > 0 || expired.leases > 0 {
                     tracing::debug!(
                         envelopes = expired.envelopes,
@@ -232,3 +239,5 @@ const ROWS_PER_COMMIT: usize = 8_192;
 const TICK: Duration = Duration::from_secs(1);
 /// Time between two expiries.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+/// Time between two notes of who follows.
+const SEEN_INTERVAL: Duration = Duration::from_secs(3_600);

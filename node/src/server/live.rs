@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use ailurus::{channel::Address, crypto::Pseudonym};
+use ailurus::{channel::Address, crypto::Pseudonym, wire::node::Reason};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
@@ -62,6 +62,8 @@ struct Queue {
     reload: bool,
     /// What is followed; noted for super nodes only.
     addresses: Vec<Address>,
+    /// The client lost all its leases.
+    ended: Option<Reason>,
 }
 
 struct Push {
@@ -87,6 +89,8 @@ pub(super) enum Next {
     Behind,
     /// Read the leases again, and what they bring.
     Reload,
+    /// Tell the client why there is nothing to follow any more.
+    Ended(Reason),
 }
 
 impl Live {
@@ -168,6 +172,25 @@ impl Live {
         addresses
     }
 
+    /// Tells clients' subscribers that their leases are gone, and why.
+    pub(crate) fn end(&self, ended: &[(Pseudonym, Reason)]) {
+        if ended.is_empty() {
+            return;
+        }
+        let listeners = self.listeners();
+        for (client, reason) in ended {
+            for subscriber in listeners.by_pseudonym.get(client).into_iter().flatten() {
+                subscriber.queue().ended = Some(*reason);
+                subscriber.wake.notify_one();
+            }
+        }
+    }
+
+    /// Clients that follow now.
+    pub(crate) fn followers(&self) -> Vec<Pseudonym> {
+        self.listeners().by_pseudonym.keys().copied().collect()
+    }
+
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners
             .lock()
@@ -216,6 +239,9 @@ impl Subscription {
     fn take(&self, served: u64) -> Option<Next> {
         let announced = self.live.announced.load(Ordering::Acquire);
         let mut queue = self.subscriber.queue();
+        if let Some(reason) = queue.ended {
+            return Some(Next::Ended(reason));
+        }
         if std::mem::take(&mut queue.reload) {
             return Some(Next::Reload);
         }

@@ -1,5 +1,6 @@
 //! The service on a QUIC endpoint: who may connect, one task a connection and stream, and the threads behind them.
 
+mod cpu;
 mod frames;
 mod ingest;
 mod limits;
@@ -12,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ailurus::{
@@ -107,7 +108,8 @@ impl Drop for Server {
 
 async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
     let slots = Arc::new(Slots::new(shared.service.limits()));
-    let mut tick = tokio::time::interval(FOREIGN_INTERVAL);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
     loop {
         let metrics = shared.service.metrics();
         let incoming = tokio::select! {
@@ -115,6 +117,10 @@ async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
             _ = tick.tick() => {
                 let foreign = i64::try_from(endpoint.foreign_datagrams()).unwrap_or(i64::MAX);
                 metrics.foreign_datagrams.set(foreign);
+                if let Some(used) = cpu::used() {
+                    let meter = shared.service.load_meter();
+                    meter.sample_cpu(shared.clock.now(), used, cores);
+                }
                 continue;
             }
         };
@@ -187,6 +193,13 @@ impl Client {
         }
     }
 
+    /// Counts how long a request that came at `since` waited for its answer.
+    fn answered(&self, since: Instant) {
+        let now = self.shared.clock.now();
+        let meter = self.shared.service.load_meter();
+        meter.answered(now, since.elapsed());
+    }
+
     /// Closes the connection of a client that does not speak in frames.
     fn close_malformed(&self) {
         self.shared.service.metrics().malformed.inc();
@@ -201,5 +214,5 @@ const CODE_MALFORMED: u32 = 1;
 /// Reads of the store at once: they are short, and there are few disks.
 const READERS: usize = 4;
 
-/// How often the count of foreign datagrams is taken over into the metrics.
-const FOREIGN_INTERVAL: Duration = Duration::from_secs(1);
+/// How often foreign datagrams and processor time are taken over into the metrics.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

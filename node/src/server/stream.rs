@@ -1,6 +1,6 @@
 //! One stream: requests in, answers out in the same order, and a follower at its end.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use ailurus::{
     net::{FrameReceiver, FrameSender, NetError},
@@ -20,7 +20,7 @@ use super::{
     live::Next,
 };
 use crate::{
-    service::{Admitted, CatchUp, Session, caught_up},
+    service::{Admitted, CatchUp, Network, Session, caught_up},
     store::StoreError,
 };
 
@@ -36,6 +36,7 @@ pub(super) async fn serve(client: Arc<Client>, sender: FrameSender, receiver: Fr
             } else {
                 client.connection.exporter().ok()
             },
+            network: Network::of(client.connection.remote_addr().ip()),
         },
         client,
         sender,
@@ -65,7 +66,8 @@ struct Stream {
 
 enum Pending {
     Ready(Response),
-    Waiting(oneshot::Receiver<Response>),
+    /// To be answered by the commit, since this moment.
+    Waiting(oneshot::Receiver<Response>, Instant),
 }
 
 struct SyncRequest {
@@ -108,7 +110,7 @@ impl Stream {
                     Ok(None) => reading = false,
                     Err(error) => return Err(self.lost(error)),
                 },
-                ready = first_ready(&mut self.pending), if !self.pending.is_empty() => {
+                ready = first_ready(&self.client, &mut self.pending), if !self.pending.is_empty() => {
                     let response = ready.ok_or(StreamError::Stopping)?;
                     self.send_ready(response).await?;
                 }
@@ -165,28 +167,18 @@ impl Stream {
                     .bytes
                     .saturating_add(length)
                     .saturating_add(REQUEST_OVERHEAD);
-                self.pending.push_back(Pending::Waiting(answer));
+                self.pending
+                    .push_back(Pending::Waiting(answer, Instant::now()));
             }
-            Admitted::Fetch { address, id } => {
+            Admitted::Read(query) => {
                 let session = self.session;
+                let since = Instant::now();
                 let response = read(&self.client, move |client| {
                     let shared = &client.shared;
-                    shared
-                        .service
-                        .fetch(&session, shared.clock.now(), address.as_ref(), &id)
+                    shared.service.read(&session, shared.clock.now(), &query)
                 })
                 .await?;
-                self.pending.push_back(Pending::Ready(response));
-            }
-            Admitted::Announce(announce) => {
-                let session = self.session;
-                let response = read(&self.client, move |client| {
-                    let shared = &client.shared;
-                    shared
-                        .service
-                        .announce(&session, shared.clock.now(), &announce)
-                })
-                .await?;
+                self.client.answered(since);
                 self.pending.push_back(Pending::Ready(response));
             }
             Admitted::Reconcile(request) => {
@@ -216,10 +208,13 @@ impl Stream {
         while let Some(front) = self.pending.pop_front() {
             match front {
                 Pending::Ready(response) => append(&mut buffer, &response),
-                Pending::Waiting(mut answer) => match answer.try_recv() {
-                    Ok(response) => append(&mut buffer, &response),
+                Pending::Waiting(mut answer, since) => match answer.try_recv() {
+                    Ok(response) => {
+                        self.client.answered(since);
+                        append(&mut buffer, &response);
+                    }
                     Err(_) => {
-                        self.pending.push_front(Pending::Waiting(answer));
+                        self.pending.push_front(Pending::Waiting(answer, since));
                         break;
                     }
                 },
@@ -272,6 +267,12 @@ impl Stream {
                         self.sender.send_all(&mut frames).await?;
                     }
                     Next::Behind => break,
+                    Next::Ended(reason) => {
+                        let refused = shared.service.refuse(reason, shared.clock.now());
+                        self.sender.send_all(&mut [frame(&refused)]).await?;
+                        self.sender.finish()?;
+                        return Ok(());
+                    }
                     Next::Reload => {
                         catch_up = Box::pin(self.reload(catch_up)).await?;
                         break;
@@ -379,9 +380,13 @@ async fn read<T: Send + 'static>(
 }
 
 /// Waits for the first answer and takes it out; `None` if the node stops. Dropping the future loses nothing.
-async fn first_ready(pending: &mut VecDeque<Pending>) -> Option<Response> {
+async fn first_ready(client: &Client, pending: &mut VecDeque<Pending>) -> Option<Response> {
     let response = match pending.front_mut() {
-        Some(Pending::Waiting(answer)) => Some(answer.await.ok()?),
+        Some(Pending::Waiting(answer, since)) => {
+            let response = answer.await.ok()?;
+            client.answered(*since);
+            Some(response)
+        }
         _ => None,
     };
     match (response, pending.pop_front()) {

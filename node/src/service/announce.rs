@@ -17,7 +17,8 @@ use ailurus::{
 
 use super::{
     Service, Session,
-    commit::{answer, refusal},
+    commit::answer,
+    register::refusal,
 };
 use crate::store::{Delegation, Keys, StoreError, Writer};
 

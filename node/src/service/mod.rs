@@ -8,16 +8,16 @@ mod announce;
 mod check;
 mod commit;
 mod cursor;
+mod digest;
+mod load;
+mod neighbours;
+mod network;
 mod reconcile;
+mod register;
+mod seen;
 mod sync;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ailurus::{
     channel::{Address, EnvelopeId},
@@ -25,8 +25,7 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, CaughtUp, Fetch, Publish, Reason, Reconcile, Request, Response, request,
-            response::Kind,
+            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response, request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -34,18 +33,27 @@ use ailurus::{
 use bytes::Bytes;
 
 use self::{
-    admission::Admission, commit::answer, cursor::Cursors, reconcile::Reconciliations,
+    admission::Admission,
+    commit::answer,
+    cursor::Cursors,
+    digest::{Answered, DigestQuery, ListQuery},
+    load::LoadMeter,
+    neighbours::Neighbours,
+    reconcile::Reconciliations,
+    register::Rules,
+    seen::Seen,
 };
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Store, StoreError},
+    store::{Expired, Reader, Store, StoreError},
 };
 
+pub use self::network::Network;
 pub(crate) use self::{
     check::{Checked, Checker, Write, WriteKind},
     commit::{Committed, Stored},
-    reconcile::{ReconcileError, Reconciliation},
+    reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
 
@@ -58,6 +66,8 @@ pub struct Session {
     pub early: bool,
     /// The connection's exporter, which registrations sign; `None` before the handshake is complete.
     pub exporter: Option<[u8; 32]>,
+    /// Where it comes from, to be limited with its neighbours; `None` if that is not known.
+    pub network: Option<Network>,
 }
 
 /// The decisions of a super node over its store.
@@ -69,11 +79,10 @@ pub struct Service {
     admission: Admission,
     cursors: Cursors,
     checker: Mutex<Checker>,
+    seen: Seen,
+    load: LoadMeter,
+    neighbours: Neighbours,
     reconciliations: Reconciliations,
-    /// Super nodes that have leases here.
-    peers: RwLock<HashSet<Pseudonym>>,
-    /// What is known of other nodes may have changed.
-    neighbours_changed: AtomicBool,
 }
 
 /// What is to be done about a request.
@@ -84,15 +93,22 @@ pub(crate) enum Admitted {
     Write(Write),
     /// The client is to be caught up from a cursor, and followed if it asked for that.
     Sync { cursor: Bytes, follow: bool },
-    /// An envelope is to be read.
+    /// Something is to be read, which may wait for the disk.
+    Read(Read),
+    /// A round of reconciliation is to be answered, which reads a lot at first.
+    Reconcile(Reconcile),
+}
+
+/// What is to be read for a client, with [`Service::read`].
+#[derive(Debug)]
+pub(crate) enum Read {
     Fetch {
         address: Option<Address>,
         id: EnvelopeId,
     },
-    /// Announcements are to be taken in.
     Announce(Announce),
-    /// A round of reconciliation is to be answered.
-    Reconcile(Reconcile),
+    Digest(DigestQuery),
+    List(ListQuery),
 }
 
 impl Service {
@@ -102,9 +118,10 @@ impl Service {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
             checker: Mutex::new(Checker::new(node)),
+            seen: Seen::default(),
+            load: LoadMeter::default(),
+            neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
-            peers: RwLock::new(known_peers(&store)),
-            neighbours_changed: AtomicBool::new(true),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -122,13 +139,42 @@ impl Service {
                 self.charge(now, &checked);
                 self.commit(now, &checked).responses
             }
-            Admitted::Fetch { address, id } => vec![self.fetch(session, now, address.as_ref(), &id)],
-            Admitted::Announce(announce) => vec![self.announce(session, now, &announce)],
+            Admitted::Read(read) => vec![self.read(session, now, &read)],
             Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
         }
+    }
+
+    /// Answers many requests, each with one response in their order: what they write is checked together and committed
+    /// in one transaction, as the server does it. For tools that fill a store.
+    ///
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
+        let mut writes = Vec::with_capacity(requests.len());
+        let mut answers = Vec::with_capacity(requests.len());
+        for (session, request) in requests {
+            answers.push(match self.admit(&session, now, request) {
+                Admitted::Answer(response) => Some(response),
+                Admitted::Write(write) => {
+                    writes.push(write);
+                    None
+                }
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
+                Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
+            });
+        }
+        let checked = {
+            let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+            checker.check(now, writes)
+        };
+        self.charge(now, &checked);
+        let mut committed = self.commit(now, &checked).responses.into_iter();
+        answers
+            .into_iter()
+            .filter_map(|answer| answer.or_else(|| committed.next()))
+            .collect()
     }
 
     /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
@@ -137,9 +183,17 @@ impl Service {
     /// # Errors
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
-        let expired = self.store.write(|writer| writer.expire(now))?;
+        let seen = self.seen.take();
+        let expired = self.store.write(|writer| {
+            for (pseudonym, seen_s) in &seen {
+                writer.see(pseudonym, *seen_s)?;
+            }
+            writer.expire(now, self.limits.strangers)
+        })?;
         self.metrics.expired.inc_by(expired.envelopes as u64);
         self.reconciliations.expire(now);
+        self.metrics.count_ended(&expired.ended);
+        self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
         Ok(expired)
     }
@@ -181,26 +235,34 @@ impl Service {
             return Admitted::Answer(self.refuse(Reason::Malformed, now));
         };
         let (items, bytes) = cost(&kind);
-        if !self.admission.take(&session.pseudonym, now, items, bytes) {
-            return Admitted::Answer(self.refuse(Reason::RateLimited, now));
+        let taken = self.admission.take(
+            &session.pseudonym,
+            session.network.as_ref(),
+            now,
+            items,
+            bytes,
+        );
+        if let Err(reason) = taken {
+            return Admitted::Answer(self.refuse(reason, now));
         }
+        let read = |read: Option<Read>| match read {
+            Some(read) => Admitted::Read(read),
+            None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+        };
         match kind {
             request::Kind::Sync(sync) => Admitted::Sync {
                 cursor: sync.cursor,
                 follow: sync.follow,
             },
-            request::Kind::Fetch(fetch) => match parse_fetch(&fetch) {
-                Some((address, id)) => Admitted::Fetch { address, id },
-                None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
-            },
+            request::Kind::Fetch(fetch) => read(parse_fetch(&fetch)),
+            request::Kind::Digest(digest) => read(DigestQuery::parse(&digest).map(Read::Digest)),
+            request::Kind::List(list) => read(ListQuery::parse(&list).map(Read::List)),
             request::Kind::Publish(publish) => self.write(session, WriteKind::Publish(publish)),
             // A replay could undo what the client has done since.
             request::Kind::Register(_) | request::Kind::Release(_) if session.early => {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
-            request::Kind::Register(register) => {
-                self.write(session, WriteKind::Register(register.leases))
-            }
+            request::Kind::Register(register) => self.write(session, WriteKind::Register(register)),
             request::Kind::Release(release) => match parse_addresses(&release.addresses) {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
@@ -209,10 +271,8 @@ impl Service {
             request::Kind::Announce(_) if session.early => {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
-            request::Kind::Announce(announce) => Admitted::Announce(announce),
+            request::Kind::Announce(announce) => Admitted::Read(Read::Announce(announce)),
             request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
-            request::Kind::Digest(_)
-            | request::Kind::List(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
         }
     }
 
@@ -229,43 +289,33 @@ impl Service {
 
     /// Commits checked requests in one transaction.
     pub(crate) fn commit(&self, now: UnixMillis, checked: &[Checked]) -> Committed {
-        let committed = commit::commit(&self.store, &self.limits, &self.metrics, now, checked);
+        let rules = Rules {
+            limits: &self.limits,
+            no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
+            now,
+        };
+        let seen = self.seen.take();
+        let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
         if !committed.changed.is_empty() {
             self.sort_out_peers(&committed.changed);
         }
         committed
     }
 
-    /// Whether a pseudonym is that of a super node with leases here.
-    pub(crate) fn is_peer(&self, pseudonym: &Pseudonym) -> bool {
-        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.contains(pseudonym)
+    /// How busy the node is.
+    pub(crate) fn load(&self, now: UnixMillis) -> Load {
+        self.load.load(now, &self.store.totals(), &self.limits)
     }
 
-    /// Whether what is known of other nodes may have changed since the last call.
-    pub(crate) fn take_neighbours_changed(&self) -> bool {
-        self.neighbours_changed.swap(false, Ordering::AcqRel)
+    /// What the server measures goes in here.
+    pub(crate) fn load_meter(&self) -> &LoadMeter {
+        &self.load
     }
 
-    pub(crate) fn neighbours_changed(&self) {
-        self.neighbours_changed.store(true, Ordering::Release);
-    }
-
-    /// Looks again which of these clients are super nodes.
-    fn sort_out_peers(&self, changed: &[Pseudonym]) {
-        // An address that was leased or released may be shared now, or no more.
-        self.neighbours_changed();
-        for pseudonym in changed {
-            // If it cannot be read, it stays what it was.
-            let Ok(peer) = self.store.read(|reader| reader.is_peer(pseudonym)) else {
-                continue;
-            };
-            let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
-            if peer {
-                peers.insert(*pseudonym);
-            } else {
-                peers.remove(pseudonym);
-            }
+    /// Notes that clients are here that do not ask for anything: they follow.
+    pub(crate) fn see(&self, pseudonyms: &[Pseudonym], now: UnixMillis) {
+        for pseudonym in pseudonyms {
+            self.seen.note(pseudonym, 0, now);
         }
     }
 
@@ -275,37 +325,23 @@ impl Service {
         commit::refused(reason, now)
     }
 
-    /// Brings one envelope.
-    pub(crate) fn fetch(
-        &self,
-        session: &Session,
-        now: UnixMillis,
-        address: Option<&Address>,
-        id: &EnvelopeId,
-    ) -> Response {
-        let found = self.store.read(|reader| {
-            let known = match address {
-                Some(address) => Some(*address),
-                None => reader.address_of(id)?,
-            };
-            let Some(known) = known else {
-                return Ok(Err(Reason::NotFound));
-            };
-            if !reader.has_lease(&session.pseudonym, &known, now)? {
-                // Without an address, nobody is told whether the envelope is here.
-                return Ok(Err(match address {
-                    Some(_) => Reason::NotRegistered,
-                    None => Reason::NotFound,
-                }));
-            }
-            let row = reader.fetch(&known, id, now)?;
-            Ok(row.map(|row| (known, row)).ok_or(Reason::NotFound))
+    /// Answers from the store, and charges for what it took to read.
+    pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
+        if let Read::Announce(announce) = read {
+            return self.announce(session, now, announce);
+        }
+        let answered = self.store.read(|reader| match read {
+            Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
+            Read::Announce(_) => Ok(Err(Reason::Malformed)),
+            Read::Digest(query) => query.answer(reader, session, now),
+            Read::List(query) => query.answer(reader, session, now),
         });
-        match found {
-            Ok(Ok((address, row))) => {
-                let mut group = Group::new(address, row.time);
-                group.push(row);
-                group.into_response()
+        match answered {
+            Ok(Ok((response, envelopes))) => {
+                let price = envelopes / ENVELOPES_PER_ITEM;
+                let price = usize::try_from(price).unwrap_or(usize::MAX);
+                self.admission.penalise(&session.pseudonym, now, price);
+                response
             }
             Ok(Err(reason)) => self.refuse(reason, now),
             Err(_) => self.refuse(Reason::Storage, now),
@@ -323,7 +359,11 @@ impl Service {
         let begun = self.store.read(|reader| {
             CatchUp::begin(reader, &self.cursors, session.pseudonym, end, now, cursor)
         })?;
-        Ok((begun.hello(self.store.generation(), now), begun))
+        if let Some(seen_s) = begun.seen_s() {
+            self.seen.note(&session.pseudonym, seen_s, now);
+        }
+        let hello = begun.hello(self.store.generation(), now, self.load(now));
+        Ok((hello, begun))
     }
 
     /// Reads a client's leases again, after they have changed.
@@ -387,26 +427,63 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             let bytes = items.iter().map(|item| item.sealed.len()).sum();
             (items.len().max(1), bytes)
         }
-        request::Kind::Register(register) => (register.leases.len().max(1), 0),
-        request::Kind::Announce(announce) => (announce.announcements.len().max(1), 0),
+        request::Kind::Register(register) => {
+            let hops = match &register.introduction {
+                Some(proof) => proof
+                    .introduction
+                    .as_ref()
+                    .map_or(0, |chain| chain.hops.len()),
+                None => 0,
+            };
+            (register.leases.len().saturating_add(hops).max(1), 0)
+        }
+        request::Kind::Announce(announce) => {
+            let signatures = announce.announcements.len().saturating_mul(2);
+            (signatures.max(1), 0)
+        }
+        request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
         _ => (1, 0),
     }
 }
 
+/// Brings one envelope.
+fn fetch(
+    reader: &Reader,
+    session: &Session,
+    now: UnixMillis,
+    address: Option<&Address>,
+    id: &EnvelopeId,
+) -> Result<Answered, StoreError> {
+    let found = match address {
+        Some(address) => Some(*address),
+        None => reader.address_of(id)?,
+    };
+    let Some(found) = found else {
+        return Ok(Err(Reason::NotFound));
+    };
+    if !reader.has_lease(&session.pseudonym, &found, now)? {
+        // Without an address, nobody is told whether the envelope is here.
+        return Ok(Err(match address {
+            Some(_) => Reason::NotRegistered,
+            None => Reason::NotFound,
+        }));
+    }
+    let Some(row) = reader.fetch(&found, id, now)? else {
+        return Ok(Err(Reason::NotFound));
+    };
+    let mut group = Group::new(found, row.time);
+    group.push(row);
+    Ok(Ok((group.into_response(), 1)))
+}
+
 /// A super node may leave the address out: a reconciliation tells it ids only.
-fn parse_fetch(fetch: &Fetch) -> Option<(Option<Address>, EnvelopeId)> {
+fn parse_fetch(fetch: &Fetch) -> Option<Read> {
     let address = match fetch.address.as_ref() {
         [] => None,
         address => Some(Address::try_from(address).ok()?),
     };
     let id = EnvelopeId::try_from(fetch.id.as_ref()).ok()?;
-    Some((address, id))
-}
-
-/// None if they cannot be read: then they are known once they register again.
-fn known_peers(store: &Store) -> HashSet<Pseudonym> {
-    let peers = store.read(|reader| reader.peer_pseudonyms());
-    peers.unwrap_or_default().into_iter().collect()
+    Some(Read::Fetch { address, id })
 }
 
 fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
@@ -421,3 +498,5 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
 
 /// A false signature costs as much work as about this many good ones.
 const FORGERY_PRICE: usize = 20;
+/// Envelopes that are summed up or listed for the price of one item.
+const ENVELOPES_PER_ITEM: u64 = 64;

@@ -3,10 +3,14 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+mod digest;
+mod endings;
 mod expiry;
 mod migrations;
 mod peers;
 mod reader;
+mod registrations;
+mod totals;
 mod writer;
 
 use std::{
@@ -24,9 +28,12 @@ use ailurus::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+pub(crate) use digest::IdSum;
 pub use expiry::Expired;
 pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
+pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
+pub(crate) use totals::Totals;
 pub(crate) use writer::{Append, Keep, Writer};
 
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
@@ -35,8 +42,7 @@ pub struct Store {
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Reader>>,
     end: AtomicU64,
-    envelopes: AtomicU64,
-    registrations: AtomicU64,
+    totals: Mutex<Totals>,
     generation: [u8; 16],
     cursor_key: AeadKey,
 }
@@ -82,8 +88,7 @@ impl Store {
         let writer = Writer::new(connection)?;
         Ok(Self {
             path: path.to_owned(),
-            envelopes: AtomicU64::new(writer.envelopes()),
-            registrations: AtomicU64::new(writer.registrations()),
+            totals: Mutex::new(*writer.totals()),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             end: AtomicU64::new(end),
@@ -116,12 +121,17 @@ impl Store {
 
     /// Envelopes kept now.
     pub fn envelopes(&self) -> u64 {
-        self.envelopes.load(Ordering::Relaxed)
+        self.totals().envelopes
     }
 
     /// Clients that hold leases now.
     pub fn registrations(&self) -> u64 {
-        self.registrations.load(Ordering::Relaxed)
+        self.totals().clients
+    }
+
+    /// How much of everything there is.
+    pub(crate) fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cursor_key(&self) -> &AeadKey {
@@ -136,9 +146,7 @@ impl Store {
         let mut writer = self.writer();
         let result = writer.transaction(change)?;
         self.end.fetch_max(writer.end(), Ordering::Release);
-        self.envelopes.store(writer.envelopes(), Ordering::Relaxed);
-        self.registrations
-            .store(writer.registrations(), Ordering::Relaxed);
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) = *writer.totals();
         Ok(result)
     }
 

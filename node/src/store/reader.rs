@@ -24,6 +24,8 @@ pub(crate) struct Registration {
     pub(crate) row: i64,
     pub(crate) id: [u8; 16],
     pub(crate) version: u64,
+    /// When the client was here last as far as it was noted, Unix seconds.
+    pub(crate) seen_s: u64,
     /// It is that of another super node.
     pub(crate) peer: bool,
 }
@@ -94,13 +96,16 @@ impl Reader {
     ) -> Result<Option<Registration>, StoreError> {
         let found = self
             .connection
-            .prepare_cached("SELECT row, id, version, peer FROM registrations WHERE pseudonym = ?1")?
+            .prepare_cached(
+                "SELECT row, id, version, seen_s, peer FROM registrations WHERE pseudonym = ?1",
+            )?
             .query_row([pseudonym.as_bytes().as_slice()], |row| {
                 Ok(Registration {
                     row: row.get(0)?,
                     id: row.get(1)?,
                     version: from_sql(row.get(2)?),
-                    peer: row.get(3)?,
+                    seen_s: from_sql(row.get(3)?),
+                    peer: row.get(4)?,
                 })
             })
             .optional()?;

@@ -184,6 +184,7 @@ pub fn session(pseudonym: Pseudonym) -> Session {
         pseudonym,
         early: false,
         exporter: Some(EXPORTER),
+        network: None,
     }
 }
 
