@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use ailurus::net::{DhtMode, ParseDhtModeError};
+use serde::{Deserialize, Serialize};
 
 /// Everything a node is told. `node/ailurus-node.toml` explains each key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub advertise: Option<(String, u16)>,
     /// TCP address of `/metrics` and `/health`; off if `None`.
     pub metrics: Option<SocketAddr>,
+    /// The DHT in which the node announces itself and finds its peers.
+    pub dht: DhtMode,
     /// The data directory is a restored backup: begin a new generation, so that clients reconcile.
     pub restored: bool,
     /// Caps on what others may use.
@@ -33,6 +36,7 @@ impl Config {
             listen,
             advertise: None,
             metrics: None,
+            dht: DhtMode::Off,
             restored: false,
             limits: Limits::default(),
         }
@@ -40,7 +44,7 @@ impl Config {
 }
 
 /// Caps on what others may use, per client, address and node.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections at once.
@@ -134,6 +138,8 @@ pub struct ConfigFile {
     pub advertise: Option<String>,
     /// As `--metrics`.
     pub metrics: Option<SocketAddr>,
+    /// As `--dht`.
+    pub dht: Option<String>,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -241,6 +247,9 @@ pub enum ConfigError {
         "\"{0}\" is not HOST:PORT; write for example chat.example.org:4433 or [2001:db8::1]:4433"
     )]
     HostPort(String),
+    /// Not a DHT.
+    #[error(transparent)]
+    Dht(#[from] ParseDhtModeError),
     /// Not a duration.
     #[error("\"{0}\" is not a duration; write for example 8d, 90m or -3h")]
     Duration(String),
@@ -258,7 +267,7 @@ mod tests {
         let file: ConfigFile = toml::from_str(text).expect("the example parses");
         assert_eq!(file.limits, Limits::default());
         // Every key is shown, commented out or not.
-        for key in ["data", "listen", "advertise", "metrics"] {
+        for key in ["data", "listen", "advertise", "metrics", "dht"] {
             assert!(
                 text.lines()
                     .any(|line| line.trim_start_matches("# ").starts_with(key))

@@ -28,8 +28,8 @@ mod identity;
 mod metrics;
 #[expect(clippy::disallowed_methods, reason = "starts the node's tasks")]
 mod node;
-mod peers;
 mod operator;
+mod peers;
 #[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
@@ -41,10 +41,10 @@ pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse
 pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
-pub use peers::{Wire, WireEnd};
 pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
     Revocation, Revoked, Status, Subtree, Terms, restore,
 };
+pub use peers::{Wire, WireEnd};
 pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};

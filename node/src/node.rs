@@ -58,6 +58,7 @@ impl Node {
             })?;
         let key = secret.public();
         let link = link(&config, key, local)?;
+        data.keep_link(&link)?;
         let service = Arc::new(Service::new(Arc::new(store), config.limits, key));
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {

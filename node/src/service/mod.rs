@@ -162,6 +162,7 @@ impl Service {
                     None
                 }
                 Admitted::Read(read) => Some(self.read(&session, now, &read)),
+                Admitted::Reconcile(request) => Some(self.reconcile(&session, now, &request)),
                 Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
             });
         }

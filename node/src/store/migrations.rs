@@ -27,3 +27,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.commit()?;
     Ok(())
 }
+
+/// Checks that a database is of the current version, for whoever must not change it.
+pub(super) fn require_current(connection: &Connection) -> Result<(), StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match usize::try_from(found) {
+        Ok(done) if done == MIGRATIONS.len() => Ok(()),
+        Ok(done) if done < MIGRATIONS.len() => Err(StoreError::Older(found)),
+        _ => Err(StoreError::Newer(found)),
+    }
+}

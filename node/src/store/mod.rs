@@ -3,6 +3,8 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+pub(crate) mod backup;
+pub(crate) mod beside;
 mod digest;
 mod endings;
 mod expiry;
@@ -203,6 +205,11 @@ pub enum StoreError {
         "the database has schema version {0}, which is newer than this program; update ailurus-node"
     )]
     Newer(i64),
+    /// Made by an earlier version, and may not be changed now.
+    #[error(
+        "the database has schema version {0}, which is older than this program; start this ailurus-node once, which brings it up to date"
+    )]
+    Older(i64),
     /// A row that this program would not have written.
     #[error("the database holds a {0} that cannot be right; restore it from a backup")]
     Corrupt(&'static str),

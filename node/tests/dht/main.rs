@@ -32,7 +32,6 @@ async fn libtorrent_reads_what_we_put_and_keeps_the_rules() {
         (b"first".to_vec(), 1_700_000_000, signature.to_vec())
     );
     assert_eq!(libtorrent.get(&key, &[4]), None);
-
     let stale = put(1_699_999_999, b"older", None).await;
     assert!(matches!(stale, Err(DhtError::Stale)), "{stale:?}");
     let conflict = put(1_700_000_001, b"second", Some(5)).await;
