@@ -174,10 +174,12 @@ impl Service {
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
+        let load = self.load(now);
         let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
+            writer.keep_load(&load)?;
             writer.expire(now, self.limits.strangers)
         })?;
         expired.more |= self.seen.is_waiting();
