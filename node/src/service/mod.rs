@@ -111,6 +111,13 @@ pub(crate) enum Read {
     List(ListQuery),
 }
 
+impl Read {
+    /// Whether it may read many envelopes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Digest(_) | Self::List(_))
+    }
+}
+
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
