@@ -108,6 +108,8 @@ async fn a_backup_while_clients_publish_is_whole_and_restores_the_node() {
     let restored = Daemon::start(&new, &[]);
     assert_eq!(restored.link, link, "the same key and port");
     let connection = phone.connect().await;
+    // The phone tried to resume, which another process of the node does not know how to.
+    connection.established().await.expect("connected");
     let synced = sync(&connection, cursor).await;
     assert!(
         synced.hello.from_start,
