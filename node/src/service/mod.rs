@@ -130,6 +130,36 @@ impl Service {
         }
     }
 
+    /// Answers many requests, each with one response in their order: what they write is checked together and committed
+    /// in one transaction, as the server does it. For tools that fill a store.
+    ///
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
+        let mut writes = Vec::with_capacity(requests.len());
+        let mut answers = Vec::with_capacity(requests.len());
+        for (session, request) in requests {
+            answers.push(match self.admit(&session, now, request) {
+                Admitted::Answer(response) => Some(response),
+                Admitted::Write(write) => {
+                    writes.push(write);
+                    None
+                }
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
+                Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
+            });
+        }
+        let checked = {
+            let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+            checker.check(now, writes)
+        };
+        self.charge(now, &checked);
+        let mut committed = self.commit(now, &checked).responses.into_iter();
+        answers
+            .into_iter()
+            .filter_map(|answer| answer.or_else(|| committed.next()))
+            .collect()
+    }
+
     /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
     /// at once while [`Expired::more`] says so.
     ///
@@ -138,13 +168,14 @@ impl Service {
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
         let load = self.load(now);
-        let expired = self.store.write(|writer| {
+        let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.keep_load(&load)?;
             writer.expire(now, self.limits.strangers)
         })?;
+        expired.more |= self.seen.is_waiting();
         self.metrics.expired.inc_by(expired.envelopes as u64);
         self.metrics.count_ended(&expired.ended);
         self.metrics.set_load(&self.load(now));

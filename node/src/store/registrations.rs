@@ -206,6 +206,7 @@ impl Writer {
                 addresses.insert(lease.get::<_, i64>(0)?);
             }
         }
+        self.totals.leases = self.totals.leases.saturating_sub(addresses.len() as u64);
         self.drop_empty_addresses(&addresses)?;
         let pseudonym = self.drop_registration(row)?;
         if let Some(pseudonym) = &pseudonym {

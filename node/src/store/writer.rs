@@ -220,6 +220,7 @@ impl Writer {
                 "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+        self.totals.leases = self.totals.leases.saturating_add(1);
         Ok(())
     }
 
@@ -244,6 +245,7 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
         self.drop_empty_addresses(&rows)?;
         self.drop_empty_registration(registration)?;
         Ok(())
