@@ -189,6 +189,19 @@ impl Stream {
                 self.client.answered(since);
                 self.pending.push_back(Pending::Ready(response));
             }
+            Admitted::Reconcile(request) => {
+                let session = self.session;
+                let client = Arc::clone(&self.client);
+                // Takes half a second at its first round, so none of the few permits for short reads.
+                let response = tokio::task::spawn_blocking(move || {
+                    let shared = &client.shared;
+                    shared
+                        .service
+                        .reconcile(&session, shared.clock.now(), &request)
+                })
+                .await?;
+                self.pending.push_back(Pending::Ready(response));
+            }
             Admitted::Sync { cursor, follow } => {
                 return Ok(Flow::Sync(SyncRequest { cursor, follow }));
             }
@@ -240,7 +253,11 @@ impl Stream {
         let client = Arc::clone(&self.client);
         let shared = &client.shared;
         // Before the leases are read, so that none that comes meanwhile is missed.
-        let mut subscription = shared.live.subscribe(self.session.pseudonym);
+        let mut subscription = {
+            let pseudonym = self.session.pseudonym;
+            let peer = shared.service.is_peer(&pseudonym);
+            shared.live.subscribe(pseudonym, peer)
+        };
         let (hello, mut catch_up) = self.begin(cursor).await?;
         let mut head = vec![hello];
         let mut tail = Some(caught_up());

@@ -22,6 +22,8 @@ use crate::store::{Introduced, Keys};
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) session: Session,
+    /// It comes from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: WriteKind,
 }
 
@@ -36,6 +38,8 @@ pub(crate) enum WriteKind {
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) pseudonym: Pseudonym,
+    /// It came from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: CheckedKind,
 }
 
@@ -106,6 +110,7 @@ impl Checker {
 
     fn parse(&mut self, now: UnixMillis, write: Write) -> Checked {
         let session = write.session;
+        let peer = write.peer;
         let kind = match write.kind {
             WriteKind::Publish(publish) => match self.publish(now, publish) {
                 Ok((keys, items)) => CheckedKind::Publish(keys, items),
@@ -119,6 +124,7 @@ impl Checker {
         };
         Checked {
             pseudonym: session.pseudonym,
+            peer,
             kind,
         }
     }
