@@ -25,7 +25,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response, request, response::Kind,
+            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
+            request, response::Kind,
         },
         time::UnixMillis,
     },
