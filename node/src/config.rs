@@ -67,6 +67,8 @@ pub struct Limits {
     pub peers: u64,
     /// Addresses that one other super node may lease.
     pub addresses_per_peer: u64,
+    /// Leases of all clients and other super nodes together.
+    pub leases: u64,
     /// Envelopes and requests a client may send per second, in the long run.
     pub items_per_second: u32,
     /// Envelopes and requests a client may send at once.
@@ -111,6 +113,7 @@ impl Default for Limits {
             clients_per_introduction: 64,
             peers: 1_000,
             addresses_per_peer: 1_000_000,
+            leases: 50_000_000,
             items_per_second: 2_000,
             items_burst: 20_000,
             bytes_per_second: 8 << 20,

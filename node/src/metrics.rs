@@ -75,7 +75,10 @@ pub struct Metrics {
     pub load_latency: Gauge,
     /// Envelopes kept.
     pub envelopes: Gauge,
+    /// Bytes that may still be written to the disk of the data directory.
+    pub disk_free: Gauge,
     failing: AtomicBool,
+    nearly_full: AtomicBool,
 }
 
 /// Why something was refused.
@@ -128,7 +131,9 @@ impl Metrics {
             load_cpu: Gauge::default(),
             load_latency: Gauge::default(),
             envelopes: Gauge::default(),
+            disk_free: Gauge::default(),
             failing: AtomicBool::new(false),
+            nearly_full: AtomicBool::new(false),
         };
         metrics.register();
         metrics
@@ -154,12 +159,24 @@ impl Metrics {
 
     /// Takes the gauges from the store.
     pub(crate) fn set_kept(&self, store: &Store) {
-        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
         let totals = store.totals();
         self.envelopes.set(gauge(totals.envelopes));
         self.registrations.set(gauge(totals.clients));
         self.strangers.set(gauge(totals.strangers));
         self.peers.set(gauge(totals.peers));
+    }
+
+    pub(crate) fn set_disk_free(&self, bytes: u64) {
+        self.disk_free.set(gauge(bytes));
+    }
+
+    /// Whether storage is at nine tenths or more, and this is news: it was below since that was last said.
+    pub(crate) fn is_nearly_full_now(&self) -> bool {
+        let permille = self.load_storage.get();
+        if permille < NO_LONGER_NEARLY_FULL {
+            self.nearly_full.store(false, Ordering::Relaxed);
+        }
+        permille >= NEARLY_FULL && !self.nearly_full.swap(true, Ordering::Relaxed)
     }
 
     /// Takes over what clients are told.
@@ -286,6 +303,11 @@ impl Metrics {
             ),
             ("peers", "Other super nodes that hold leases", &self.peers),
             (
+                "disk_free_bytes",
+                "Bytes that may still be written to the disk of the data directory",
+                &self.disk_free,
+            ),
+            (
                 "peer_links",
                 "Connections to other super nodes that this one dialled",
                 &self.peer_links,
@@ -349,9 +371,35 @@ impl Metrics {
     }
 }
 
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Share of what may be kept, in permille, from which on the operator is warned.
+const NEARLY_FULL: i64 = 900;
+/// Below this they are warned again the next time.
+const NO_LONGER_NEARLY_FULL: i64 = 850;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nearly_full_is_news_once() {
+        let metrics = Metrics::new();
+        for (permille, news) in [
+            (899, false),
+            (900, true),
+            (1_000, false),
+            (899, false),
+            (950, false),
+            (849, false),
+            (900, true),
+        ] {
+            metrics.load_storage.set(permille);
+            assert_eq!(metrics.is_nearly_full_now(), news, "{permille}");
+        }
+    }
 
     #[test]
     fn text_shows_what_was_counted() {

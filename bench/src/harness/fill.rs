@@ -12,8 +12,8 @@ use std::{
 use ailurus::{
     channel::{Address, AddressKeys, Envelope, Epoch, Kind},
     crypto::{
-        AccessSecret, Entropy as _, NodeKey, PseudonymSecret, PublicKey, SeededEntropy, SigningKey,
-        sha256,
+        AccessKey, AccessSecret, Entropy as _, NodeKey, PseudonymSecret, PublicKey, SeededEntropy,
+        SigningKey, sha256,
     },
     wire::{
         node::{Register, Request, Response, request, response},
@@ -76,7 +76,7 @@ impl Filling {
     pub fn register<'a>(
         &self,
         client: &PseudonymSecret,
-        addresses: impl Iterator<Item = &'a AddressKeys>,
+        leased: impl Iterator<Item = (&'a AddressKeys, AccessKey)>,
     ) -> (Session, Request) {
         let session = Session {
             pseudonym: client.public(),
@@ -84,7 +84,8 @@ impl Filling {
             network: None,
             exporter: Some([0; 32]),
         };
-        let leases = addresses.map(|keys| lease(keys, &[0; 32], &self.node, &session.pseudonym));
+        let leases = leased
+            .map(|(keys, access)| lease(keys, &access, &[0; 32], &self.node, &session.pseudonym));
         let request = Request {
             kind: Some(request::Kind::Register(Register {
                 leases: leases.collect(),
@@ -105,6 +106,7 @@ pub fn unlimited() -> Limits {
         envelopes_per_address: u64::MAX,
         bytes_per_address: u64::MAX,
         registrations: u64::MAX,
+        strangers: u64::MAX,
         ..Limits::default()
     }
 }
@@ -114,29 +116,31 @@ pub struct Addresses {
     signing: SigningKey,
     blinded: PublicKey,
     epoch: Epoch,
+    access: Vec<AccessKey>,
 }
 
 impl Addresses {
-    /// Of one epoch; the same in every process.
-    pub fn new(seed: u64, epoch: Epoch) -> Self {
-        let signing = SigningKey::random(&mut SeededEntropy::from_u64(seed));
+    /// So many of one epoch; the same in every process.
+    pub fn new(count: usize, epoch: Epoch) -> Self {
+        let signing = SigningKey::random(&mut SeededEntropy::from_u64(1));
         Self {
             blinded: signing.public(),
             signing,
             epoch,
+            access: (0..count).map(|index| access(index).public()).collect(),
         }
     }
 
-    /// The keys of one of them.
-    pub fn keys(&self, index: usize) -> AddressKeys {
-        let seed = sha256(&[b"address", &(index as u64).to_be_bytes()]);
-        let access = AccessSecret::from_bytes(seed);
-        AddressKeys {
+    /// The keys of one of them, and the public half of its access key.
+    pub fn keys(&self, index: usize) -> (AddressKeys, AccessKey) {
+        let public = self.access[index];
+        let keys = AddressKeys {
             epoch: self.epoch,
-            address: Address::of(&self.blinded, &access.public()),
+            address: Address::of(&self.blinded, &public),
             blinded: self.blinded,
-            access,
-        }
+            access: access(index),
+        };
+        (keys, public)
     }
 
     /// An envelope of random bytes.
@@ -164,6 +168,10 @@ impl Addresses {
 /// The pseudonym of a client, the same in every process.
 pub fn pseudonym(index: usize) -> PseudonymSecret {
     PseudonymSecret::from_bytes(sha256(&[b"client", &(index as u64).to_be_bytes()]))
+}
+
+fn access(index: usize) -> AccessSecret {
+    AccessSecret::from_bytes(sha256(&[b"address", &(index as u64).to_be_bytes()]))
 }
 
 fn accepted(answer: &Response) -> bool {

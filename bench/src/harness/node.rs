@@ -106,10 +106,16 @@ const LIMITS: &str = "[limits]
 connections = 20000
 connections_per_ip = 20000
 registrations = 10000000
+strangers = 10000000
+refuse_strangers_above_permille = 1000
 items_per_second = 1000000000
 items_burst = 1000000000
 bytes_per_second = 4000000000
 bytes_burst = 4000000000
+items_per_second_per_network = 1000000000
+items_burst_per_network = 1000000000
+bytes_per_second_per_network = 4000000000
+bytes_burst_per_network = 4000000000
 envelopes_per_address = 10000000
 bytes_per_address = 10000000000
 ";

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ailurus::{
     channel::{AddressKeys, NodeLink, lease_statement},
-    crypto::{Entropy, NodeKey, OsEntropy, Pseudonym, PseudonymSecret},
+    crypto::{AccessKey, Entropy, NodeKey, OsEntropy, Pseudonym, PseudonymSecret},
     net::{ClientEndpoint, ClientOptions, Connection, FrameReceiver, FrameSender},
     wire::{
         limits::MAX_FRAME,
@@ -78,7 +78,13 @@ impl Peer {
         let exporter = self.connection.exporter()?;
         let pseudonym = self.pseudonym.public();
         let request = Ask::Register(Register {
-            leases: vec![lease(keys, &exporter, node.key(), &pseudonym)],
+            leases: vec![lease(
+                keys,
+                &keys.access.public(),
+                &exporter,
+                node.key(),
+                &pseudonym,
+            )],
             ..Register::default()
         });
         let (mut sender, mut receiver) = self.open().await?;
@@ -141,9 +147,10 @@ impl Peer {
     }
 }
 
-/// A lease of an address, for as long as it may be.
+/// A lease of an address, for as long as it may be. `access` is the public half of its access key.
 pub fn lease(
     keys: &AddressKeys,
+    access: &AccessKey,
     exporter: &[u8; 32],
     node: &NodeKey,
     pseudonym: &Pseudonym,
@@ -158,7 +165,7 @@ pub fn lease(
     );
     Lease {
         blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-        access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+        access_key: Bytes::copy_from_slice(access.as_bytes()),
         epoch: keys.epoch.number(),
         lease_end: end,
         proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),

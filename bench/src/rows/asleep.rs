@@ -60,8 +60,10 @@ async fn run() -> Result<Vec<Measured>, Failure> {
     let link = NodeProcess::start_in(&folder, clock).await?.link().clone();
     let start = Instant::now();
     tokio::task::block_in_place(|| {
-        let filling = Filling::open(&folder.database(), link.key(), clock)?;
-        let addresses = Addresses::new(1, Epoch::of(clock.now()));
+        // They were here hours ago, so that each poll leaves something to remember.
+        let before = BenchClock::shifted(clock.offset_s() - AWAY_S);
+        let filling = Filling::open(&folder.database(), link.key(), before)?;
+        let addresses = Addresses::new(CHANNELS, Epoch::of(clock.now()));
         filling.fill(BATCHES, |batch| Ok(requests(&filling, &addresses, batch)))
     })?;
     let filled_s = start.elapsed().as_secs_f64();
@@ -117,7 +119,8 @@ fn requests(filling: &Filling, addresses: &Addresses, batch: usize) -> Vec<(Sess
             let keys: Vec<_> = (0..LEASES)
                 .map(|lease| addresses.keys((client * LEASES + lease) * STRIDE % CHANNELS))
                 .collect();
-            filling.register(&pseudonym(client), keys.iter())
+            let leased = keys.iter().map(|(keys, access)| (keys, *access));
+            filling.register(&pseudonym(client), leased)
         })
         .collect()
 }
@@ -165,6 +168,7 @@ const CHANNELS: usize = 750_000;
 /// Has no factor in common with it, so that clients who came together have no addresses in common.
 const STRIDE: usize = 524_287;
 const BATCHES: usize = 500;
+const AWAY_S: i64 = 5 * 3_600;
 const POLLS: usize = 20_000;
 /// Clients that poll at the same time.
 const AT_ONCE: usize = 16;

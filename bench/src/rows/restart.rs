@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ailurus::{channel::Epoch, crypto::SeededEntropy, wire::node::Request};
+use ailurus::{
+    channel::Epoch,
+    crypto::SeededEntropy,
+    wire::{node::Request, time::UnixMillis},
+};
 use ailurus_node::Session;
 
 use crate::harness::{
@@ -35,7 +39,10 @@ async fn run() -> Result<Vec<Measured>, Failure> {
     let start = Instant::now();
     tokio::task::block_in_place(|| {
         let filling = Filling::open(&folder.database(), link.key(), clock)?;
-        filling.fill(BATCHES, |batch| requests(&filling, clock, batch))
+        let addresses = Addresses::new(CLIENTS * LEASES, Epoch::of(clock.now()));
+        filling.fill(BATCHES, |batch| {
+            requests(&filling, &addresses, clock.now(), batch)
+        })
     })?;
     let filled_s = start.elapsed().as_secs_f64();
     let size = std::fs::metadata(folder.database())?.len() as f64 / 1e6;
@@ -61,20 +68,20 @@ async fn run() -> Result<Vec<Measured>, Failure> {
 /// Some clients, their addresses, and the messages on these, spread over what a node keeps.
 fn requests(
     filling: &Filling,
-    clock: BenchClock,
+    addresses: &Addresses,
+    now: UnixMillis,
     batch: usize,
 ) -> Result<Vec<(Session, Request)>, Failure> {
-    let now = clock.now();
-    let addresses = Addresses::new(1, Epoch::of(now));
     let mut entropy = SeededEntropy::from_u64(batch as u64);
     let mut requests = Vec::new();
     for client in batch * CLIENTS / BATCHES..(batch + 1) * CLIENTS / BATCHES {
         let keys: Vec<_> = (0..LEASES)
             .map(|lease| addresses.keys(client * LEASES + lease))
             .collect();
-        let (session, register) = filling.register(&pseudonym(client), keys.iter());
+        let leased = keys.iter().map(|(keys, access)| (keys, *access));
+        let (session, register) = filling.register(&pseudonym(client), leased);
         requests.push((session, register));
-        for keys in &keys {
+        for (keys, _) in &keys {
             let envelopes = (0..EACH).map(|message| {
                 let age = SPREAD * (EACH - message) as u32 / EACH as u32;
                 addresses.sign(keys, now.before(age), BODY, &mut entropy)

@@ -144,6 +144,7 @@ impl Conversation {
                 Step::Register => self.register(&mut session).await,
                 Step::Sync => self.sync(&mut session).await,
                 Step::Release => self.release(&mut session).await,
+                Step::Announce => self.announce(&mut session).await,
                 Step::Publish => self.publish(&mut session).await,
             };
             match done {
@@ -186,6 +187,7 @@ impl Conversation {
                 Step::Register => self.register(&mut session).await?,
                 Step::Sync => session.caught_up(),
                 Step::Release => self.release(&mut session).await?,
+                Step::Announce => self.announce(&mut session).await?,
                 Step::Publish => self.publish(&mut session).await?,
             }
         }
@@ -207,6 +209,15 @@ impl Conversation {
                         Ok(((), changes))
                     })
                     .await?;
+                }
+                response::Kind::Refused(refused) => {
+                    let reason = refused.reason();
+                    self.inner
+                        .blocking(move |engine, _| {
+                            engine.registration_refused(&node, &registration, reason)
+                        })
+                        .await?;
+                    self.refused(response::Kind::Refused(refused))?;
                 }
                 other => self.refused(other)?,
             }
@@ -231,6 +242,40 @@ impl Conversation {
             other => self.refused(other)?,
         }
         session.released();
+        Ok(())
+    }
+
+    /// Tells the node of others, and gives it the records that it wants. A refusal is nothing to tell a person of.
+    async fn announce(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let mut waiting = self
+            .inner
+            .blocking(move |engine, now| engine.announce(&node, now))
+            .await?;
+        while let Some(announcing) = waiting.pop() {
+            match self.ask(&announcing.request).await? {
+                response::Kind::Announced(answer) => {
+                    let records = self
+                        .storing(move |engine, now| {
+                            let records = engine.announced(&node, &announcing, &answer, now)?;
+                            Ok((records, Vec::new()))
+                        })
+                        .await?;
+                    waiting.extend(records);
+                }
+                response::Kind::Refused(refused) => {
+                    let reason = refused.reason();
+                    self.inner
+                        .blocking(move |engine, now| {
+                            engine.announcing_refused(&node, &announcing, reason, now)
+                        })
+                        .await?;
+                }
+                _ => return Err(protocol(node)),
+            }
+        }
+        session.announced();
         Ok(())
     }
 

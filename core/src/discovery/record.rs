@@ -65,7 +65,7 @@ impl NodeRecord {
         let past = now.since(self.counted).as_secs();
         let (halvings, rest) = (past / FORGETTING.as_secs(), past % FORGETTING.as_secs());
         let unproved = i64::from(UNPROVED);
-        let shown = (i64::from(self.reliability) - unproved) >> halvings.min(62);
+        let shown = (i64::from(self.reliability) - unproved) / (1_i64 << halvings.min(62));
         // Straight from one halving to the next.
         let span = i64::try_from(2 * FORGETTING.as_secs()).unwrap_or(i64::MAX);
         let shown = shown * (span - i64::try_from(rest).unwrap_or(0)) / span;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ailurus_node::{Checked, Config, Finding, Severity, check};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     exit::Failure,
@@ -45,7 +45,7 @@ struct Report {
     ok: bool,
     running: bool,
     disk_free_bytes: Option<u64>,
-    settings: Map<String, Value>,
+    settings: Value,
     findings: Vec<FindingRecord>,
 }
 
@@ -62,7 +62,10 @@ impl Report {
             ok: checked.is_ok(),
             running: checked.running,
             disk_free_bytes: checked.disk_free,
-            settings: effective(config),
+            settings: effective(config)
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             findings: checked
                 .findings
                 .iter()
@@ -76,51 +79,53 @@ impl Report {
     }
 }
 
-/// The settings as the file would say them.
-fn effective(config: &Config) -> Map<String, Value> {
+/// The settings as the file would say them, in its order.
+fn effective(config: &Config) -> Vec<(&'static str, Value)> {
     let text = |value: &dyn ToString| Value::String(value.to_string());
     let advertise = config.advertise.as_ref().map(|(host, port)| {
-        let bracketed = host.contains(':');
-        Value::String(if bracketed {
-            format!("[{host}]:{port}")
+        let host = if host.contains(':') {
+            format!("[{host}]")
         } else {
-            format!("{host}:{port}")
-        })
+            host.clone()
+        };
+        Value::String(format!("{host}:{port}"))
     });
-    let mut settings = Map::new();
-    settings.insert("data".into(), text(&config.data.display()));
-    settings.insert("listen".into(), text(&config.listen));
-    settings.insert("advertise".into(), advertise.unwrap_or(Value::Null));
-    let metrics = config.metrics.map(|addr| text(&addr));
-    settings.insert("metrics".into(), metrics.unwrap_or(Value::Null));
-    settings.insert("dht".into(), text(&config.dht));
-    // Numbers and names: this cannot fail.
-    let limits = serde_json::to_value(&config.limits).unwrap_or(Value::Null);
-    settings.insert("limits".into(), limits);
-    settings
+    vec![
+        ("data", text(&config.data.display())),
+        ("listen", text(&config.listen)),
+        ("advertise", advertise.unwrap_or(Value::Null)),
+        (
+            "metrics",
+            config.metrics.map_or(Value::Null, |addr| text(&addr)),
+        ),
+        ("dht", text(&config.dht)),
+        // Numbers only: this cannot fail.
+        (
+            "limits",
+            serde_json::to_value(&config.limits).unwrap_or(Value::Null),
+        ),
+    ]
 }
 
 fn table(config: &Config, checked: &Checked, style: Style) -> String {
     let remarks = remarks(checked);
     let mut rows: Vec<[String; 3]> = Vec::new();
-    let mut row = |key: &str, name: &str, value: &Value| {
+    let mut row = |key: &str, value: &Value| {
         let value = match value {
-            Value::Null => "off".to_owned(),
+            Value::Null => "-".to_owned(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         let remark = remarks.get(key).map_or("", |remark| *remark);
-        rows.push([name.to_owned(), value, remark.to_owned()]);
+        rows.push([key.to_owned(), value, remark.to_owned()]);
     };
-    let settings = effective(config);
-    for (name, value) in &settings {
+    for (name, value) in effective(config) {
         let Value::Object(limits) = value else {
-            row(name, name, value);
+            row(name, &value);
             continue;
         };
-        for (limit, value) in limits {
-            let key = format!("{name}.{limit}");
-            row(&key, &key, value);
+        for (limit, value) in &limits {
+            row(&format!("{name}.{limit}"), value);
         }
     }
     let mut out = text::columns(&rows);
@@ -128,9 +133,9 @@ fn table(config: &Config, checked: &Checked, style: Style) -> String {
         out.push_str("\nA node runs with this directory, so its ports were not tried.\n");
     }
     if checked.is_ok() {
-        let would = style.green("✓");
+        let mark = style.green("✓");
         out.push_str(&format!(
-            "\n{would} the node would start with these settings\n"
+            "\n{mark} the node would start with these settings\n"
         ));
     }
     out

@@ -77,6 +77,12 @@ fn record(status: &Status) -> Value {
         "running": status.running,
         "id": status.key.map(|key| key.to_string()),
         "link": status.link.as_ref().map(ToString::to_string),
+        "load": status.load.filter(|_| status.running).map(|load| json!({
+            "clients_permille": load.clients_permille,
+            "storage_permille": load.storage_permille,
+            "cpu_permille": load.cpu_permille,
+            "latency_ms": load.latency_ms,
+        })),
         "clients": status.client_count(),
         "clients_by_hop_count": clients,
         "peers": status.kept.peers,
@@ -108,6 +114,7 @@ fn drawn(status: &Status, now: UnixMillis, style: Style) -> String {
         ToString::to_string,
     );
     out.push_str(&text::columns(&[["link".to_owned(), link]]));
+    draw_load(&mut out, status, style);
     draw_clients(&mut out, status, style);
     draw_kept(&mut out, status, style);
     draw_invitations(&mut out, status, now, style);
@@ -132,6 +139,32 @@ fn drawn(status: &Status, now: UnixMillis, style: Style) -> String {
     }
     draw_ended(&mut out, status, now, style);
     out
+}
+
+fn draw_load(out: &mut String, status: &Status, style: Style) {
+    let Some(load) = status.load.filter(|_| status.running) else {
+        return;
+    };
+    heading(out, style, "Load, as clients are told");
+    let share = |name: &str, permille: u32| {
+        let bar = text::bar(permille.into(), 1_000, BAR / 2);
+        let free = (BAR / 2) as usize - bar.chars().count();
+        [
+            name.to_owned(),
+            format!("{}.{} %", permille / 10, permille % 10),
+            format!("{bar}{}", style.dim(&"·".repeat(free))),
+        ]
+    };
+    out.push_str(&text::columns(&[
+        share("clients", load.clients_permille),
+        share("storage", load.storage_permille),
+        share("processor", load.cpu_permille),
+        [
+            "latency".to_owned(),
+            format!("{} ms", load.latency_ms),
+            String::new(),
+        ],
+    ]));
 }
 
 fn draw_clients(out: &mut String, status: &Status, style: Style) {

@@ -138,14 +138,14 @@ pub fn size(bytes: u64) -> String {
     String::new()
 }
 
-/// A duration in its largest unit.
+/// A duration in its largest unit, rounded.
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (number, unit) = match seconds {
         0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        120..7_200 => ((seconds + 30) / 60, "minute"),
+        7_200..172_800 => ((seconds + 1_800) / 3_600, "hour"),
+        _ => (seconds.saturating_add(43_200) / 86_400, "day"),
     };
     count(number, unit, &format!("{unit}s"))
 }
@@ -186,6 +186,7 @@ mod tests {
             (119, "119 seconds"),
             (3_600, "60 minutes"),
             (172_800, "2 days"),
+            (90 * 86_400 - 1, "90 days"),
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }

@@ -115,9 +115,7 @@ pub enum OperatorError {
     )]
     NoLink(PathBuf),
     /// Two invitations with one name could not be told apart.
-    #[error(
-        "there is an invitation labelled {0:?} already; choose another --label, or revoke it first"
-    )]
+    #[error("there is an invitation labelled {0:?} already; choose another --label")]
     LabelTaken(String),
     /// A label that would not fit a line.
     #[error("a label has 1 to {MAX_LABEL} characters and no control characters; choose another")]
@@ -149,7 +147,15 @@ impl OperatorError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NoNode(_) | Self::FileExists(_) | Self::NotEmpty(_)
+            Self::NoNode(_)
+                | Self::FileExists(_)
+                | Self::NotEmpty(_)
+                | Self::LabelTaken(_)
+                | Self::BadLabel
+                | Self::BadDays
+                | Self::NoClients
+                | Self::UnknownChain(_)
+                | Self::AmbiguousChain(..)
         )
     }
 

@@ -5,7 +5,10 @@ use std::fs;
 use ailurus::{
     channel::{HopCount, NodeLink},
     crypto::NodeKey,
-    wire::{node::Reason, time::UnixMillis},
+    wire::{
+        node::{Load, Reason},
+        time::UnixMillis,
+    },
 };
 
 use super::{Operator, OperatorError};
@@ -23,6 +26,8 @@ pub struct Status {
     pub key: Option<NodeKey>,
     /// Its link at its last start.
     pub link: Option<NodeLink>,
+    /// How busy the daemon was within the last minute that it ran.
+    pub load: Option<Load>,
     /// Clients by hop count, nearest first; hop counts that nobody has are left out.
     pub clients: Vec<(HopCount, u64)>,
     /// How much is kept.
@@ -87,6 +92,7 @@ impl Operator {
             running: files.in_use(),
             key: link.as_ref().map(|link| *link.key()),
             link,
+            load: database.load()?,
             clients: database.clients()?,
             kept: database.kept()?,
             database_bytes: length(&path).saturating_add(length(wal.as_ref())),

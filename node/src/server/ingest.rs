@@ -154,6 +154,8 @@ impl Committer {
     fn run(&self, batches: &Receiver<Verified>) {
         let mut next_expiry = self.clock.now();
         let mut next_seen = next_expiry;
+        let mut next_look = next_expiry;
+        let mut version = None;
         loop {
             match batches.recv_timeout(TICK) {
                 Ok(first) => self.commit(first, batches),
@@ -164,6 +166,13 @@ impl Committer {
             if now >= next_seen {
                 self.service.see(&self.live.followers(), now);
                 next_seen = now.after(SEEN_INTERVAL);
+            }
+            if now >= next_look {
+                next_look = now.after(TICK);
+                // What the operator has revoked goes now.
+                if self.changed_outside(&mut version) {
+                    next_expiry = now;
+                }
             }
             if now >= next_expiry && !self.expire(now) {
                 next_expiry = now.after(EXPIRY_INTERVAL);
@@ -208,12 +217,36 @@ impl Committer {
         self.live.end(&committed.ended);
     }
 
+    /// Whether a command of the operator wrote to the database since the last time.
+    fn changed_outside(&self, version: &mut Option<i64>) -> bool {
+        let Ok(found) = self.service.store().outside_version() else {
+            return false;
+        };
+        version.replace(found).is_some_and(|before| before != found)
+    }
+
+    /// Says once that the node is nearly full.
+    fn watch_storage(&self) {
+        let metrics = self.service.metrics();
+        if let Some(free) = self.service.store().disk_free() {
+            metrics.set_disk_free(free);
+        }
+        if metrics.is_nearly_full_now() {
+            tracing::warn!(
+                permille = metrics.load_storage.get(),
+                "the node keeps nearly as much as it may; at limits.bytes it refuses new envelopes: raise that, or lower \
+                 limits.bytes_per_address"
+            );
+        }
+    }
+
     /// True if there is more to take away at once.
     fn expire(&self, now: UnixMillis) -> bool {
         match self.service.expire(now) {
             Ok(expired) => {
                 self.live.reload(&expired.pseudonyms);
                 self.live.end(&expired.ended);
+                self.watch_storage();
                 if expired.envelopes > 0 || expired.leases > 0 {
                     tracing::debug!(
                         envelopes = expired.envelopes,

@@ -49,6 +49,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Reads of the store under way at once.
     readers: Arc<Semaphore>,
+    /// The same for those that may read a lot, so that no poll waits for them.
+    long_readers: Arc<Semaphore>,
 }
 
 /// What the streams of one connection share.
@@ -83,6 +85,7 @@ impl Server {
             ingest,
             clock,
             readers: Arc::new(Semaphore::new(READERS)),
+            long_readers: Arc::new(Semaphore::new(LONG_READERS)),
         });
         let peers = Tasks::start(&shared, dialling)?;
         let accepting = tokio::spawn(accept(endpoint, Arc::clone(&shared)));
@@ -228,6 +231,8 @@ const MALFORMED: u32 = 3;
 const CODE_MALFORMED: u32 = 1;
 /// Reads of the store at once: they are short, and there are few disks.
 const READERS: usize = 4;
+/// Digests and lists at once.
+const LONG_READERS: usize = 2;
 
 /// How often foreign datagrams and processor time are taken over into the metrics.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

@@ -112,6 +112,13 @@ pub(crate) enum Read {
     List(ListQuery),
 }
 
+impl Read {
+    /// Whether it may read many envelopes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Digest(_) | Self::List(_))
+    }
+}
+
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
@@ -186,12 +193,15 @@ impl Service {
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
-        let expired = self.store.write(|writer| {
+        let load = self.load(now);
+        let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
+            writer.keep_load(&load)?;
             writer.expire(now, self.limits.strangers)
         })?;
+        expired.more |= self.seen.is_waiting();
         self.metrics.expired.inc_by(expired.envelopes as u64);
         self.reconciliations.expire(now);
         self.metrics.count_ended(&expired.ended);

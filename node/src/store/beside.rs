@@ -4,11 +4,15 @@ use std::path::Path;
 
 use ailurus::{
     channel::{ChainId, HopCount},
-    wire::{node::Reason, time::UnixMillis},
+    wire::{
+        node::{Load, Reason},
+        time::UnixMillis,
+    },
 };
+use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use super::{BUSY, StoreError, from_sql, migrations, to_sql};
+use super::{BUSY, StoreError, from_sql, migrations, to_sql, writer::LOAD};
 
 /// A connection of its own to a database that is there.
 pub(crate) struct Beside {
@@ -249,14 +253,18 @@ impl Beside {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A value of `meta`.
-    pub(crate) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
+    /// How busy the daemon was within the last minute, if one ever ran.
+    pub(crate) fn load(&self) -> Result<Option<Load>, StoreError> {
+        let stored: Option<Vec<u8>> = self
             .connection
-            .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
+            .query_row("SELECT value FROM meta WHERE name = ?1", [LOAD], |row| {
                 row.get(0)
             })
-            .optional()?)
+            .optional()?;
+        stored
+            .map(|stored| Load::decode(stored.as_slice()))
+            .transpose()
+            .map_err(|_| StoreError::Corrupt(LOAD))
     }
 
     fn transaction(&mut self) -> Result<rusqlite::Transaction<'_>, StoreError> {

@@ -139,6 +139,7 @@ impl Writer {
             rows.insert(*address);
             registrations.insert(*registration);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(ended.len() as u64);
         Ok(ended.len())
     }
 

@@ -136,6 +136,16 @@ impl Store {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A number that changes when another process has written to the database: a command of the operator.
+    pub(crate) fn outside_version(&self) -> Result<i64, StoreError> {
+        self.writer().outside_version()
+    }
+
+    /// Bytes that may still be written to the database's disk, if the system says.
+    pub(crate) fn disk_free(&self) -> Option<u64> {
+        crate::check::disk_free(&self.path)
+    }
+
     pub(crate) fn cursor_key(&self) -> &AeadKey {
         &self.cursor_key
     }

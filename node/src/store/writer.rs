@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use ailurus::{
     channel::{Address, Envelope, EnvelopeId},
     crypto::Pseudonym,
+    wire::node::Load,
 };
+use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Keys, StoreError, Totals, from_sql, to_sql};
@@ -76,6 +78,22 @@ impl Writer {
     /// How much of everything there is.
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    pub(super) fn outside_version(&self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// Keeps how busy the node is for `ailurus-node status`.
+    pub(crate) fn keep_load(&mut self, load: &Load) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
+            )?
+            .execute((LOAD, load.encode_to_vec()))?;
+        Ok(())
     }
 
     pub(super) fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -205,6 +223,7 @@ impl Writer {
                 "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+        self.totals.leases = self.totals.leases.saturating_add(1);
         Ok(())
     }
 
@@ -229,6 +248,7 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
         self.drop_empty_addresses(&rows)?;
         self.drop_empty_registration(registration)?;
         Ok(())
@@ -337,3 +357,5 @@ impl Writer {
 const STATEMENTS: usize = 96;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
+/// The row of `meta` that says how busy the node is.
+pub(super) const LOAD: &str = "load";

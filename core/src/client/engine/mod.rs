@@ -1,13 +1,17 @@
 //! The light client without network or clock: store and protocol logic joined, given inputs and the time.
 //!
 //! [`crate::client::Client`] drives an engine over QUIC. Whoever brings another transport, or simulates, drives it
-//! alike: ask [`Engine::work`] what there is to do, send what [`Engine::register`], [`Engine::sync`] and
-//! [`Engine::publish`] give, and hand the answers back.
+//! alike: ask [`Engine::work`] what there is to do, send what [`Engine::register`], [`Engine::sync`],
+//! [`Engine::announce`] and [`Engine::publish`] give, and hand the answers back.
 
+mod announcing;
 mod channels;
 mod expiry;
 mod ingest;
+mod introductions;
 mod leases;
+mod lost;
+mod node_lists;
 mod outgoing;
 mod rotation;
 mod view;
@@ -25,8 +29,10 @@ use crate::wire::{
 
 use super::{Error, Message, Notice};
 
+pub use announcing::Announcing;
 pub use ingest::Ingested;
 pub use leases::Registration;
+pub use node_lists::{Candidate, Origin};
 pub use outgoing::Publication;
 pub use view::Delivery;
 
