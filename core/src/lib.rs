@@ -26,6 +26,7 @@ pub mod client;
     reason = "each panic names why it cannot happen, and indices run over tables made here, never by bytes from outside"
 )]
 pub mod crypto;
+pub mod discovery;
 #[expect(
     clippy::disallowed_methods,
     reason = "connections have tasks and timeouts of their own"

@@ -1,5 +1,6 @@
 //! The DHT wrapper against a DHT of `mainline` nodes on this machine.
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use ailurus::net::{Dht, DhtError, DhtMode};
@@ -103,9 +104,7 @@ async fn a_value_has_a_limit_and_a_signature_counts() {
 
 #[tokio::test]
 async fn without_a_network_it_says_so_soon() {
-    // Bound, and silent.
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let silent = DhtMode::Bootstrap(vec![nobody.local_addr().unwrap().to_string()]);
+    let (_nobody, silent) = silence();
     let alice = client(&silent).await;
     let started = Instant::now();
 
@@ -123,10 +122,32 @@ async fn without_a_network_it_says_so_soon() {
     assert!(Dht::client(&DhtMode::Off).await.expect("nothing").is_none());
 }
 
+/// A node to enter by that hears and never answers.
+fn silence() -> (UdpSocket, DhtMode) {
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    nobody.set_read_timeout(Some(SOON)).expect("a time limit");
+    let address = nobody.local_addr().expect("bound").to_string();
+    (nobody, DhtMode::Bootstrap(vec![address]))
+}
+
+#[tokio::test]
+async fn a_client_says_that_it_only_reads() {
+    let (nobody, silent) = silence();
+    let alice = client(&silent).await;
+    assert!(alice.read(&public(), SALT).await.is_err());
+    let mut heard = [0; 2_048];
+    for _ in 0..4 {
+        let (length, _) = nobody.recv_from(&mut heard).expect("queries");
+        let query = String::from_utf8_lossy(&heard[..length]);
+        // BEP 43.
+        assert!(query.contains("2:roi1e"), "{query}");
+    }
+}
+
 #[tokio::test]
 async fn a_taken_port_is_an_error_and_no_panic() {
     let (_network, mode) = network();
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let port = taken.local_addr().unwrap().port();
     for _ in 0..20 {
         let server = Dht::server(&mode, port).await;

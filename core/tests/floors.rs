@@ -5,17 +5,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room, and what it may use.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("wire", &[]),
     ("crypto", &["wire"]),
     ("channel", &["crypto", "wire"]),
     ("sync", &["channel", "crypto", "wire"]),
+    ("discovery", &["channel", "crypto", "wire"]),
     ("power", &["wire"]),
     ("store", &["channel", "crypto", "wire"]),
     ("net", &["crypto", "wire"]),
     (
         "client",
-        &["store", "sync", "power", "net", "channel", "crypto", "wire"],
+        &[
+            "store",
+            "sync",
+            "discovery",
+            "power",
+            "net",
+            "channel",
+            "crypto",
+            "wire",
+        ],
     ),
 ];
 
@@ -23,8 +33,9 @@ const ROOMS: [(&str, &[&str]); 8] = [
 const NODE: &[&str] = &["channel", "crypto", "net", "wire"];
 
 /// What sockets, disks, clocks and tasks come from, and who may use it.
-const IO: [(&str, &[&str]); 7] = [
+const IO: [(&str, &[&str]); 8] = [
     ("tokio::", &["net", "client"]),
+    ("mainline::", &["net"]),
     ("quinn::", &["net"]),
     ("rusqlite::", &["store"]),
     ("std::fs", &["store", "client"]),

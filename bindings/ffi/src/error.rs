@@ -117,6 +117,7 @@ impl From<Error> for AilurusError {
             | Error::TextTooLong(_)
             | Error::Yourself => Self::BadInput,
             Error::Blind(_)
+            | Error::DhtKey(_)
             | Error::Epoch(_)
             | Error::Introduction(_)
             | Error::Invitation(_)
@@ -125,7 +126,7 @@ impl From<Error> for AilurusError {
             | Error::NodeLink(_) => Self::BadLink,
             Error::Moved => Self::Moved,
             Error::Narrow(_) | Error::NotAllowed(_) => Self::NotAllowed,
-            Error::Net(_) => Self::Network,
+            Error::Dht(_) | Error::Net(_) => Self::Network,
             Error::NoIntroduction => Self::NotAllowed,
             Error::NoNode => Self::NoNode,
             Error::NotAdmin => Self::NotAdmin,

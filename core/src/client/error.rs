@@ -4,8 +4,8 @@ use crate::channel::{
     AccessKind, EnvelopeError, EpochError, IntroductionError, InvitationError, LinkError,
     NarrowError, NodeLinkError, qr::QrError, rotation::RotationError,
 };
-use crate::crypto::BlindError;
-use crate::net::NetError;
+use crate::crypto::{BlindError, BlindKeyError};
+use crate::net::{DhtError, NetError};
 use crate::store::StoreError;
 use crate::wire::limits::{MAX_NAME, MAX_TEXT};
 
@@ -26,6 +26,12 @@ pub enum Error {
     /// There is a channel of this name or with these keys.
     #[error("there is a channel \"{0}\" already; rename it or choose another name")]
     ChannelExists(String),
+    /// The DHT cannot be searched.
+    #[error(transparent)]
+    Dht(#[from] DhtError),
+    /// The channel's DHT key is none, which no honest link carries.
+    #[error("the channel's DHT key is not usable: {0}")]
+    DhtKey(#[from] BlindKeyError),
     /// Nothing to send.
     #[error("the text is empty; write something")]
     EmptyText,

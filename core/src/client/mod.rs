@@ -32,6 +32,7 @@ mod inner;
 mod lifecycle;
 mod live;
 mod poll;
+mod rescue;
 mod types;
 mod vault;
 
@@ -50,6 +51,7 @@ use engine::Engine;
 use inner::Inner;
 use lifecycle::Handle;
 
+pub use crate::net::DhtMode;
 pub use crate::power::{AppState, NetworkKind, NetworkState, PowerState, Wakeup, WakeupReason};
 pub use crate::store::MessageState;
 pub use error::Error;
@@ -66,6 +68,9 @@ pub const PROFILE_FILE: &str = "ailurus.db";
 pub struct Options {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// In which DHT super nodes are looked for when all that are known are lost; default [`DhtMode::Off`]. What is not
+    /// off needs the cargo feature `dht`.
+    pub dht: DhtMode,
     /// How long a [`KeyVault`] may take to answer; default 30 seconds.
     pub vault_timeout: Duration,
 }
@@ -74,6 +79,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
+            dht: DhtMode::default(),
             vault_timeout: Duration::from_secs(30),
         }
     }
@@ -132,6 +138,7 @@ impl Client {
         nodes: &[NodeLink],
         options: Options,
     ) -> Result<Self, Error> {
+        options.dht.check_built()?;
         let path = profile(folder)?;
         Ok(Self::with(
             Engine::create(&path, key, name, nodes)?,
@@ -144,6 +151,7 @@ impl Client {
     /// # Errors
     /// [`store::StoreError::WrongKey`] and [`store::StoreError::Missing`]; nothing is changed then.
     pub fn open(folder: &Path, key: &StorageKey, options: Options) -> Result<Self, Error> {
+        options.dht.check_built()?;
         Ok(Self::with(
             Engine::open(&folder.join(PROFILE_FILE), key)?,
             options,
@@ -159,6 +167,7 @@ impl Client {
         key: &StorageKey,
         options: Options,
     ) -> Result<Self, Error> {
+        options.dht.check_built()?;
         let path = profile(folder)?;
         Ok(Self::with(
             Engine::import(backup, passphrase, &path, key)?,
@@ -167,7 +176,11 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        Self(Arc::new(Handle::new(Inner::new(engine, options.clock))))
+        Self(Arc::new(Handle::new(Inner::new(
+            engine,
+            options.clock,
+            options.dht,
+        ))))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.

@@ -15,6 +15,7 @@ mod named_nodes;
 mod nodes;
 mod outbox;
 mod rotations;
+mod searches;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -32,6 +33,7 @@ pub use named_nodes::{NamedNode, Told};
 pub use nodes::{NodeRow, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
+pub use searches::StoredSearches;
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

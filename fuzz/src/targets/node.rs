@@ -187,6 +187,7 @@ impl TestNode {
                 pseudonym: nodes[0].pseudonym.public(),
                 early: false,
                 exporter: Some(EXPORTER),
+                network: None,
             },
             _folder: folder,
         };

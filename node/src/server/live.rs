@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use ailurus::{channel::Address, crypto::Pseudonym};
+use ailurus::{channel::Address, crypto::Pseudonym, wire::node::Reason};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     listeners: Mutex<Listeners>,
     /// The end of the last commit whose frames are in all queues.
     announced: AtomicU64,
+    /// Counts what changes in what super nodes follow.
+    peers_following: AtomicU64,
 }
 
 #[derive(Default)]
@@ -36,10 +38,21 @@ struct Listeners {
     by_pseudonym: HashMap<Pseudonym, Vec<Arc<Subscriber>>>,
 }
 
-#[derive(Default)]
 struct Subscriber {
+    pseudonym: Pseudonym,
+    /// It is another super node.
+    peer: bool,
     queue: Mutex<Queue>,
     wake: Notify,
+}
+
+/// Who is told of a group of envelopes: everybody but these.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Except {
+    /// They came from a super node, which tells the others by itself.
+    peers: bool,
+    /// Who published them.
+    origin: Option<Pseudonym>,
 }
 
 #[derive(Default)]
@@ -49,6 +62,10 @@ struct Queue {
     overflowed: bool,
     /// The client's leases changed.
     reload: bool,
+    /// What is followed; noted for super nodes only.
+    addresses: Vec<Address>,
+    /// The client lost all its leases.
+    ended: Option<Reason>,
 }
 
 struct Push {
@@ -74,12 +91,19 @@ pub(super) enum Next {
     Behind,
     /// Read the leases again, and what they bring.
     Reload,
+    /// Tell the client why there is nothing to follow any more.
+    Ended(Reason),
 }
 
 impl Live {
     /// Starts to follow for a client; nothing comes before [`Subscription::listen`].
-    pub(super) fn subscribe(self: &Arc<Self>, pseudonym: Pseudonym) -> Subscription {
-        let subscriber = Arc::new(Subscriber::default());
+    pub(super) fn subscribe(self: &Arc<Self>, pseudonym: Pseudonym, peer: bool) -> Subscription {
+        let subscriber = Arc::new(Subscriber {
+            pseudonym,
+            peer,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+        });
         let mut listeners = self.listeners();
         let of_client = listeners.by_pseudonym.entry(pseudonym).or_default();
         of_client.push(Arc::clone(&subscriber));
@@ -96,13 +120,16 @@ impl Live {
         let mut woken = Vec::new();
         {
             let listeners = self.listeners();
-            for group in groups(&listeners, stored) {
+            for (except, group) in groups(&listeners, stored) {
                 let Some(subscribers) = listeners.by_address.get(&group.address()) else {
                     continue;
                 };
                 let frame = frame(&group.into_response());
-                metrics.pushed.inc_by(subscribers.len() as u64);
                 for subscriber in subscribers {
+                    if except.excludes(subscriber) {
+                        continue;
+                    }
+                    metrics.pushed.inc();
                     let push = Push {
                         frame: frame.clone(),
                         end,
@@ -136,6 +163,41 @@ impl Live {
         }
     }
 
+    /// Another number whenever super nodes follow something else than before.
+    pub(super) fn peers_following(&self) -> u64 {
+        self.peers_following.load(Ordering::Acquire)
+    }
+
+    /// What a super node follows now.
+    pub(super) fn following(&self, pseudonym: &Pseudonym) -> HashSet<Address> {
+        let listeners = self.listeners();
+        let subscribers = listeners.by_pseudonym.get(pseudonym);
+        let mut addresses = HashSet::new();
+        for subscriber in subscribers.into_iter().flatten() {
+            addresses.extend(&subscriber.queue().addresses);
+        }
+        addresses
+    }
+
+    /// Tells clients' subscribers that their leases are gone, and why.
+    pub(crate) fn end(&self, ended: &[(Pseudonym, Reason)]) {
+        if ended.is_empty() {
+            return;
+        }
+        let listeners = self.listeners();
+        for (client, reason) in ended {
+            for subscriber in listeners.by_pseudonym.get(client).into_iter().flatten() {
+                subscriber.queue().ended = Some(*reason);
+                subscriber.wake.notify_one();
+            }
+        }
+    }
+
+    /// Clients that follow now.
+    pub(crate) fn followers(&self) -> Vec<Pseudonym> {
+        self.listeners().by_pseudonym.keys().copied().collect()
+    }
+
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners
             .lock()
@@ -165,6 +227,10 @@ impl Subscription {
             remove(&mut listeners.by_address, *address, &self.subscriber);
         }
         drop(listeners);
+        if self.subscriber.peer {
+            self.subscriber.queue().addresses.clone_from(&wanted);
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
+        }
         self.addresses = wanted;
     }
 
@@ -181,6 +247,9 @@ impl Subscription {
     fn take(&self, served: u64) -> Option<Next> {
         let announced = self.live.announced.load(Ordering::Acquire);
         let mut queue = self.subscriber.queue();
+        if let Some(reason) = queue.ended {
+            return Some(Next::Ended(reason));
+        }
         if std::mem::take(&mut queue.reload) {
             return Some(Next::Reload);
         }
@@ -219,6 +288,9 @@ impl Drop for Subscription {
             self.pseudonym,
             &self.subscriber,
         );
+        if self.subscriber.peer {
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -243,24 +315,47 @@ impl Subscriber {
     }
 }
 
-/// The envelopes that somebody follows, by address, each in log order.
-fn groups(listeners: &Listeners, stored: Vec<Stored>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut open: HashMap<Address, usize> = HashMap::new();
-    for Stored { address, envelope } in stored {
+impl Except {
+    fn excludes(&self, subscriber: &Subscriber) -> bool {
+        (self.peers && subscriber.peer) || self.origin == Some(subscriber.pseudonym)
+    }
+}
+
+/// The envelopes that somebody follows, by address and audience, each in log order.
+///
+/// Whoever published is spared the echo, if nobody else published to the address in the same commit: then one frame for
+/// all is worth more.
+fn groups(listeners: &Listeners, stored: Vec<Stored>) -> Vec<(Except, Group)> {
+    let mut origins: HashMap<Address, Option<Pseudonym>> = HashMap::new();
+    for envelope in &stored {
+        let origin = origins
+            .entry(envelope.address)
+            .or_insert(Some(envelope.origin));
+        *origin = origin.filter(|origin| *origin == envelope.origin);
+    }
+    let mut groups: Vec<(Except, Group)> = Vec::new();
+    let mut open: HashMap<(Address, Except), usize> = HashMap::new();
+    for stored in stored {
+        let address = stored.address;
         if !listeners.by_address.contains_key(&address) {
             continue;
         }
-        let row = Row::of(&envelope);
-        let group = open.get(&address).and_then(|index| groups.get_mut(*index));
-        if let Some(group) = group.filter(|group| group.has_room(&row)) {
+        let except = Except {
+            peers: stored.peer,
+            origin: origins.get(&address).copied().flatten(),
+        };
+        let row = Row::of(&stored.envelope);
+        let group = open
+            .get(&(address, except))
+            .and_then(|index| groups.get_mut(*index));
+        if let Some((_, group)) = group.filter(|(_, group)| group.has_room(&row)) {
             group.push(row);
             continue;
         }
-        open.insert(address, groups.len());
+        open.insert((address, except), groups.len());
         let mut group = Group::new(address, row.time);
         group.push(row);
-        groups.push(group);
+        groups.push((except, group));
     }
     groups
 }

@@ -1,18 +1,19 @@
 //! The service on a QUIC endpoint: who may connect, one task a connection and stream, and the threads behind them.
 
+mod cpu;
 mod frames;
 mod ingest;
 mod limits;
 mod live;
+mod peers;
 mod stream;
 
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ailurus::{
@@ -22,16 +23,19 @@ use ailurus::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
+pub(crate) use self::peers::Dialling;
 use self::{
     ingest::{Ingest, Threads},
     limits::{Slot, Slots},
     live::Live,
+    peers::{Hub, Tasks},
 };
-use crate::service::Service;
+use crate::{error::NodeError, service::Service};
 
 /// A running server.
 pub(crate) struct Server {
     shared: Arc<Shared>,
+    peers: Tasks,
     accepting: JoinHandle<()>,
     threads: Option<Threads>,
 }
@@ -40,10 +44,13 @@ pub(crate) struct Server {
 struct Shared {
     service: Arc<Service>,
     live: Arc<Live>,
+    hub: Arc<Hub>,
     ingest: Ingest,
     clock: Arc<dyn Clock>,
     /// Reads of the store under way at once.
     readers: Arc<Semaphore>,
+    /// The same for those that may read a lot, so that no poll waits for them.
+    long_readers: Arc<Semaphore>,
 }
 
 /// What the streams of one connection share.
@@ -60,20 +67,31 @@ impl Server {
         endpoint: Arc<NodeEndpoint>,
         service: Arc<Service>,
         clock: Arc<dyn Clock>,
-    ) -> io::Result<Self> {
+        dialling: Dialling,
+    ) -> Result<Self, NodeError> {
         let live = Arc::new(Live::default());
-        let (ingest, threads) =
-            Ingest::start(Arc::clone(&service), Arc::clone(&live), Arc::clone(&clock))?;
+        let hub = Arc::new(Hub::default());
+        let (ingest, threads) = Ingest::start(
+            Arc::clone(&service),
+            Arc::clone(&live),
+            Arc::clone(&hub),
+            Arc::clone(&clock),
+        )
+        .map_err(NodeError::Thread)?;
         let shared = Arc::new(Shared {
             service,
             live,
+            hub,
             ingest,
             clock,
             readers: Arc::new(Semaphore::new(READERS)),
+            long_readers: Arc::new(Semaphore::new(LONG_READERS)),
         });
+        let peers = Tasks::start(&shared, dialling)?;
         let accepting = tokio::spawn(accept(endpoint, Arc::clone(&shared)));
         Ok(Self {
             shared,
+            peers,
             accepting,
             threads: Some(threads),
         })
@@ -82,6 +100,7 @@ impl Server {
     /// Accepts nobody any more, and waits until everything that was handed over is committed and answered.
     pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
+        self.peers.stop();
         self.shared.ingest.stop();
         let Some(threads) = self.threads.take() else {
             return;
@@ -107,7 +126,8 @@ impl Drop for Server {
 
 async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
     let slots = Arc::new(Slots::new(shared.service.limits()));
-    let mut tick = tokio::time::interval(FOREIGN_INTERVAL);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut tick = tokio::time::interval(SAMPLE_INTERVAL);
     loop {
         let metrics = shared.service.metrics();
         let incoming = tokio::select! {
@@ -115,6 +135,10 @@ async fn accept(endpoint: Arc<NodeEndpoint>, shared: Arc<Shared>) {
             _ = tick.tick() => {
                 let foreign = i64::try_from(endpoint.foreign_datagrams()).unwrap_or(i64::MAX);
                 metrics.foreign_datagrams.set(foreign);
+                if let Some(used) = cpu::used() {
+                    let meter = shared.service.load_meter();
+                    meter.sample_cpu(shared.clock.now(), used, cores);
+                }
                 continue;
             }
         };
@@ -187,6 +211,13 @@ impl Client {
         }
     }
 
+    /// Counts how long a request that came at `since` waited for its answer.
+    fn answered(&self, since: Instant) {
+        let now = self.shared.clock.now();
+        let meter = self.shared.service.load_meter();
+        meter.answered(now, since.elapsed());
+    }
+
     /// Closes the connection of a client that does not speak in frames.
     fn close_malformed(&self) {
         self.shared.service.metrics().malformed.inc();
@@ -200,6 +231,8 @@ const MALFORMED: u32 = 3;
 const CODE_MALFORMED: u32 = 1;
 /// Reads of the store at once: they are short, and there are few disks.
 const READERS: usize = 4;
+/// Digests and lists at once.
+const LONG_READERS: usize = 2;
 
-/// How often the count of foreign datagrams is taken over into the metrics.
-const FOREIGN_INTERVAL: Duration = Duration::from_secs(1);
+/// How often foreign datagrams and processor time are taken over into the metrics.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! One stream: requests in, answers out in the same order, and a follower at its end.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use ailurus::{
     net::{FrameReceiver, FrameSender, NetError},
@@ -11,7 +11,10 @@ use ailurus::{
 };
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use tokio::{sync::oneshot, task::JoinError};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinError,
+};
 
 use super::{
     Client,
@@ -20,7 +23,7 @@ use super::{
     live::Next,
 };
 use crate::{
-    service::{Admitted, CatchUp, Session, caught_up},
+    service::{Admitted, CatchUp, Network, Session, caught_up},
     store::StoreError,
 };
 
@@ -36,6 +39,7 @@ pub(super) async fn serve(client: Arc<Client>, sender: FrameSender, receiver: Fr
             } else {
                 client.connection.exporter().ok()
             },
+            network: Network::of(client.connection.remote_addr().ip()),
         },
         client,
         sender,
@@ -65,7 +69,8 @@ struct Stream {
 
 enum Pending {
     Ready(Response),
-    Waiting(oneshot::Receiver<Response>),
+    /// To be answered by the commit, since this moment.
+    Waiting(oneshot::Receiver<Response>, Instant),
 }
 
 struct SyncRequest {
@@ -108,7 +113,7 @@ impl Stream {
                     Ok(None) => reading = false,
                     Err(error) => return Err(self.lost(error)),
                 },
-                ready = first_ready(&mut self.pending), if !self.pending.is_empty() => {
+                ready = first_ready(&self.client, &mut self.pending), if !self.pending.is_empty() => {
                     let response = ready.ok_or(StreamError::Stopping)?;
                     self.send_ready(response).await?;
                 }
@@ -165,15 +170,34 @@ impl Stream {
                     .bytes
                     .saturating_add(length)
                     .saturating_add(REQUEST_OVERHEAD);
-                self.pending.push_back(Pending::Waiting(answer));
+                self.pending
+                    .push_back(Pending::Waiting(answer, Instant::now()));
             }
-            Admitted::Fetch { address, id } => {
+            Admitted::Read(query) => {
                 let session = self.session;
-                let response = read(&self.client, move |client| {
+                let since = Instant::now();
+                let permits = if query.is_long() {
+                    &shared.long_readers
+                } else {
+                    &shared.readers
+                };
+                let response = read_with(permits, &self.client, move |client| {
+                    let shared = &client.shared;
+                    shared.service.read(&session, shared.clock.now(), &query)
+                })
+                .await?;
+                self.client.answered(since);
+                self.pending.push_back(Pending::Ready(response));
+            }
+            Admitted::Reconcile(request) => {
+                let session = self.session;
+                let client = Arc::clone(&self.client);
+                // Takes half a second at its first round, so none of the few permits for short reads.
+                let response = tokio::task::spawn_blocking(move || {
                     let shared = &client.shared;
                     shared
                         .service
-                        .fetch(&session, shared.clock.now(), &address, &id)
+                        .reconcile(&session, shared.clock.now(), &request)
                 })
                 .await?;
                 self.pending.push_back(Pending::Ready(response));
@@ -192,10 +216,13 @@ impl Stream {
         while let Some(front) = self.pending.pop_front() {
             match front {
                 Pending::Ready(response) => append(&mut buffer, &response),
-                Pending::Waiting(mut answer) => match answer.try_recv() {
-                    Ok(response) => append(&mut buffer, &response),
+                Pending::Waiting(mut answer, since) => match answer.try_recv() {
+                    Ok(response) => {
+                        self.client.answered(since);
+                        append(&mut buffer, &response);
+                    }
                     Err(_) => {
-                        self.pending.push_front(Pending::Waiting(answer));
+                        self.pending.push_front(Pending::Waiting(answer, since));
                         break;
                     }
                 },
@@ -226,7 +253,11 @@ impl Stream {
         let client = Arc::clone(&self.client);
         let shared = &client.shared;
         // Before the leases are read, so that none that comes meanwhile is missed.
-        let mut subscription = shared.live.subscribe(self.session.pseudonym);
+        let mut subscription = {
+            let pseudonym = self.session.pseudonym;
+            let peer = shared.service.is_peer(&pseudonym);
+            shared.live.subscribe(pseudonym, peer)
+        };
         let (hello, mut catch_up) = self.begin(cursor).await?;
         let mut head = vec![hello];
         let mut tail = Some(caught_up());
@@ -244,6 +275,12 @@ impl Stream {
                         self.sender.send_all(&mut frames).await?;
                     }
                     Next::Behind => break,
+                    Next::Ended(reason) => {
+                        let refused = shared.service.refuse(reason, shared.clock.now());
+                        self.sender.send_all(&mut [frame(&refused)]).await?;
+                        self.sender.finish()?;
+                        return Ok(());
+                    }
                     Next::Reload => {
                         catch_up = Box::pin(self.reload(catch_up)).await?;
                         break;
@@ -336,8 +373,16 @@ async fn read<T: Send + 'static>(
     client: &Arc<Client>,
     read: impl FnOnce(&Client) -> T + Send + 'static,
 ) -> Result<T, StreamError> {
-    let readers = Arc::clone(&client.shared.readers);
-    let permit = readers
+    read_with(&client.shared.readers, client, read).await
+}
+
+/// The same with one of these permits.
+async fn read_with<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    client: &Arc<Client>,
+    read: impl FnOnce(&Client) -> T + Send + 'static,
+) -> Result<T, StreamError> {
+    let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(|_| StreamError::Stopping)?;
@@ -351,9 +396,13 @@ async fn read<T: Send + 'static>(
 }
 
 /// Waits for the first answer and takes it out; `None` if the node stops. Dropping the future loses nothing.
-async fn first_ready(pending: &mut VecDeque<Pending>) -> Option<Response> {
+async fn first_ready(client: &Client, pending: &mut VecDeque<Pending>) -> Option<Response> {
     let response = match pending.front_mut() {
-        Some(Pending::Waiting(answer)) => Some(answer.await.ok()?),
+        Some(Pending::Waiting(answer, since)) => {
+            let response = answer.await.ok()?;
+            client.answered(*since);
+            Some(response)
+        }
         _ => None,
     };
     match (response, pending.pop_front()) {

@@ -1,25 +1,93 @@
-//! How fast one client may send: two token buckets per pseudonym, shared by all its connections.
+//! How fast one client, and all clients of one network, may send: two token buckets each, shared by all connections.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Mutex, PoisonError},
 };
 
-use ailurus::{crypto::Pseudonym, wire::time::UnixMillis};
+use ailurus::{
+    crypto::Pseudonym,
+    wire::{node::Reason, time::UnixMillis},
+};
 
+use super::network::Network;
 use crate::config::Limits;
 
-/// The buckets of all clients that sent lately.
+/// The allowances of all clients and networks that sent lately.
 pub(crate) struct Admission {
-    items: Rate,
-    bytes: Rate,
-    buckets: Mutex<HashMap<Pseudonym, Bucket>>,
+    clients: Buckets<Pseudonym>,
+    networks: Buckets<Network>,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            clients: Buckets::new(
+                Rate::new(limits.items_per_second, limits.items_burst),
+                Rate::new(limits.bytes_per_second, limits.bytes_burst),
+            ),
+            networks: Buckets::new(
+                Rate::new(
+                    limits.items_per_second_per_network,
+                    limits.items_burst_per_network,
+                ),
+                Rate::new(
+                    limits.bytes_per_second_per_network,
+                    limits.bytes_burst_per_network,
+                ),
+            ),
+        }
+    }
+
+    /// Takes what a request costs.
+    ///
+    /// # Errors
+    /// If the client or its network has not that much left. The network pays also for what its client may not do.
+    pub(crate) fn take(
+        &self,
+        client: &Pseudonym,
+        network: Option<&Network>,
+        now: UnixMillis,
+        items: usize,
+        bytes: usize,
+    ) -> Result<(), Reason> {
+        if network.is_some_and(|network| !self.networks.take(network, now, items, bytes)) {
+            return Err(Reason::NetworkLimited);
+        }
+        if !self.clients.take(client, now, items, bytes) {
+            return Err(Reason::RateLimited);
+        }
+        Ok(())
+    }
+
+    /// Charges a client for what was not known before; may leave a debt.
+    pub(crate) fn penalise(&self, client: &Pseudonym, now: UnixMillis, items: usize) {
+        let price = items as f64;
+        self.clients
+            .with(client, now, |bucket| bucket.items -= price);
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Rate {
     per_s: f64,
     burst: f64,
+}
+
+impl Rate {
+    fn new(per_s: u32, burst: u32) -> Self {
+        Self {
+            per_s: f64::from(per_s),
+            burst: f64::from(burst),
+        }
+    }
+}
+
+struct Buckets<K> {
+    items: Rate,
+    bytes: Rate,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 #[derive(Clone, Copy)]
@@ -29,30 +97,18 @@ struct Bucket {
     at: UnixMillis,
 }
 
-impl Admission {
-    pub(crate) fn new(limits: &Limits) -> Self {
+impl<K: Copy + Eq + Hash> Buckets<K> {
+    fn new(items: Rate, bytes: Rate) -> Self {
         Self {
-            items: Rate {
-                per_s: f64::from(limits.items_per_second),
-                burst: f64::from(limits.items_burst),
-            },
-            bytes: Rate {
-                per_s: f64::from(limits.bytes_per_second),
-                burst: f64::from(limits.bytes_burst),
-            },
+            items,
+            bytes,
             buckets: Mutex::new(HashMap::new()),
         }
     }
 
-    /// Takes what a request costs; false, and nothing taken, if the client has not that much left.
-    pub(crate) fn take(
-        &self,
-        client: &Pseudonym,
-        now: UnixMillis,
-        items: usize,
-        bytes: usize,
-    ) -> bool {
-        self.with(client, now, |bucket| {
+    /// False, and nothing taken, if there is not that much left.
+    fn take(&self, key: &K, now: UnixMillis, items: usize, bytes: usize) -> bool {
+        self.with(key, now, |bucket| {
             let (items, bytes) = (items as f64, bytes as f64);
             if bucket.items < items || bucket.bytes < bytes {
                 return false;
@@ -63,22 +119,12 @@ impl Admission {
         })
     }
 
-    /// Charges for something that no honest client sends; may leave a debt.
-    pub(crate) fn penalise(&self, client: &Pseudonym, now: UnixMillis, items: usize) {
-        self.with(client, now, |bucket| bucket.items -= items as f64);
-    }
-
-    fn with<T>(
-        &self,
-        client: &Pseudonym,
-        now: UnixMillis,
-        act: impl FnOnce(&mut Bucket) -> T,
-    ) -> T {
+    fn with<T>(&self, key: &K, now: UnixMillis, act: impl FnOnce(&mut Bucket) -> T) -> T {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= CLIENTS && !buckets.contains_key(client) {
+        if buckets.len() >= MOST && !buckets.contains_key(key) {
             self.prune(&mut buckets, now);
         }
-        let bucket = buckets.entry(*client).or_insert(Bucket {
+        let bucket = buckets.entry(*key).or_insert(Bucket {
             items: self.items.burst,
             bytes: self.bytes.burst,
             at: now,
@@ -95,19 +141,19 @@ impl Admission {
     }
 
     /// A full bucket is as good as none. If all are in use, they are forgotten: a limit must not become a leak.
-    fn prune(&self, buckets: &mut HashMap<Pseudonym, Bucket>, now: UnixMillis) {
+    fn prune(&self, buckets: &mut HashMap<K, Bucket>, now: UnixMillis) {
         buckets.retain(|_, bucket| {
             self.refill(bucket, now);
             bucket.items < self.items.burst || bucket.bytes < self.bytes.burst
         });
-        if buckets.len() >= CLIENTS {
+        if buckets.len() >= MOST {
             buckets.clear();
         }
     }
 }
 
-/// Clients with buckets, about 100 bytes each.
-const CLIENTS: usize = 100_000;
+/// Buckets of each sort, about 100 bytes each.
+const MOST: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -126,14 +172,15 @@ mod tests {
             ..Limits::default()
         });
         let now = UnixMillis::from_secs(1_000);
-        assert!(admission.take(&ALICE, now, 100, 1));
-        assert!(!admission.take(&ALICE, now, 1, 1));
-        assert!(admission.take(&BOB, now, 100, 1));
+        let take = |client, now, items| admission.take(client, None, now, items, 1).is_ok();
+        assert!(take(&ALICE, now, 100));
+        assert!(!take(&ALICE, now, 1));
+        assert!(take(&BOB, now, 100));
         let later = now.after(Duration::from_secs(1));
-        assert!(admission.take(&ALICE, later, 10, 1));
-        assert!(!admission.take(&ALICE, later, 1, 1));
+        assert!(take(&ALICE, later, 10));
+        assert!(!take(&ALICE, later, 1));
         admission.penalise(&ALICE, later, 10);
-        assert!(!admission.take(&ALICE, later.after(Duration::from_secs(1)), 1, 1));
+        assert!(!take(&ALICE, later.after(Duration::from_secs(1)), 1));
     }
 
     #[test]
@@ -144,7 +191,31 @@ mod tests {
             ..Limits::default()
         });
         let now = UnixMillis::from_secs(1_000);
-        assert!(admission.take(&ALICE, now, 1, 100));
-        assert!(!admission.take(&ALICE, now.before(Duration::from_secs(500)), 1, 1));
+        assert_eq!(admission.take(&ALICE, None, now, 1, 100), Ok(()));
+        let before = now.before(Duration::from_secs(500));
+        assert_eq!(
+            admission.take(&ALICE, None, before, 1, 1),
+            Err(Reason::RateLimited)
+        );
+    }
+
+    #[test]
+    fn clients_of_one_network_share_its_allowance() {
+        let admission = Admission::new(&Limits {
+            items_per_second_per_network: 1,
+            items_burst_per_network: 10,
+            ..Limits::default()
+        });
+        let now = UnixMillis::from_secs(1_000);
+        let network = |ip: &str| Network::of(ip.parse().expect("an address"));
+        let (here, there) = (network("192.0.2.1"), network("198.51.100.1"));
+        assert_eq!(admission.take(&ALICE, here.as_ref(), now, 10, 0), Ok(()));
+        assert_eq!(
+            admission.take(&BOB, here.as_ref(), now, 1, 0),
+            Err(Reason::NetworkLimited)
+        );
+        assert_eq!(admission.take(&BOB, there.as_ref(), now, 1, 0), Ok(()));
+        let later = now.after(Duration::from_secs(1));
+        assert_eq!(admission.take(&BOB, here.as_ref(), later, 1, 0), Ok(()));
     }
 }

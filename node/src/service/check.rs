@@ -3,36 +3,54 @@
 use std::collections::HashMap;
 
 use ailurus::{
-    channel::{Address, Envelope, EnvelopeError, Epoch, TimeError, lease_statement},
+    channel::{
+        Address, Envelope, EnvelopeError, Epoch, Introduction, IntroductionError, TimeError,
+        delegation_statement, lease_statement,
+    },
     crypto::{AccessKey, NodeKey, Pseudonym, PublicKey, batch},
     wire::{
         limits::{ADDRESS_EARLY, MAX_ITEMS, MAX_LEASES},
-        node::{Item, Lease, Publish, Reason},
+        node::{IntroductionProof, Item, Lease, Publish, Reason, Register},
         time::UnixMillis,
     },
 };
 
 use super::Session;
-use crate::store::Keys;
+use crate::store::{Introduced, Keys};
 
 /// A request that changes what the node keeps, as it came.
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) session: Session,
+    /// It comes from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: WriteKind,
 }
 
 #[derive(Debug)]
 pub(crate) enum WriteKind {
     Publish(Publish),
-    Register(Vec<Lease>),
+    Register(Register),
     Release(Vec<Address>),
+}
+
+impl Write {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let WriteKind::Publish(publish) = &self.kind else {
+            return 1_024;
+        };
+        let items = publish.items.iter();
+        items.map(|item| item.sealed.len().saturating_add(64)).sum()
+    }
 }
 
 /// The same request, checked.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) pseudonym: Pseudonym,
+    /// It came from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: CheckedKind,
 }
 
@@ -40,15 +58,20 @@ pub(crate) struct Checked {
 pub(crate) enum CheckedKind {
     Refused(Reason),
     Publish(Keys, Vec<Result<Envelope, Reason>>),
-    Register(Vec<Result<CheckedLease, Reason>>),
+    Register {
+        leases: Vec<Result<CheckedLease, Reason>>,
+        introduced: Option<Introduced>,
+    },
     Release(Vec<Address>),
 }
 
 impl Checked {
-    /// How many of its envelopes had a false signature.
+    /// How many of its envelopes had a false signature; an introduction counts as one.
     pub(crate) fn bad_signatures(&self) -> usize {
-        let CheckedKind::Publish(_, items) = &self.kind else {
-            return 0;
+        let items = match &self.kind {
+            CheckedKind::Publish(_, items) => items,
+            CheckedKind::Refused(Reason::BadIntroduction) => return 1,
+            _ => return 0,
         };
         let forged = |item: &&Result<Envelope, Reason>| matches!(item, Err(Reason::BadSignature));
         items.iter().filter(forged).count()
@@ -68,6 +91,8 @@ impl Checked {
 pub(crate) struct CheckedLease {
     pub(crate) keys: Keys,
     pub(crate) end_s: u64,
+    /// By an access key's word for this node, not by its proof for this connection.
+    pub(crate) delegated: bool,
 }
 
 /// Checks requests; remembers the keys it saw last, since lifting a point to the curve costs as much as half a signature.
@@ -96,19 +121,21 @@ impl Checker {
 
     fn parse(&mut self, now: UnixMillis, write: Write) -> Checked {
         let session = write.session;
+        let peer = write.peer;
         let kind = match write.kind {
             WriteKind::Publish(publish) => match self.publish(now, publish) {
                 Ok((keys, items)) => CheckedKind::Publish(keys, items),
                 Err(reason) => CheckedKind::Refused(reason),
             },
-            WriteKind::Register(leases) => match self.register(now, &session, &leases) {
-                Ok(leases) => CheckedKind::Register(leases),
+            WriteKind::Register(register) => match self.register(now, &session, &register) {
+                Ok((leases, introduced)) => CheckedKind::Register { leases, introduced },
                 Err(reason) => CheckedKind::Refused(reason),
             },
             WriteKind::Release(addresses) => CheckedKind::Release(addresses),
         };
         Checked {
             pseudonym: session.pseudonym,
+            peer,
             kind,
         }
     }
@@ -131,21 +158,61 @@ impl Checker {
         Ok((keys, items))
     }
 
+    #[expect(
+        clippy::type_complexity,
+        reason = "the two parts of a request, each checked"
+    )]
     fn register(
         &mut self,
         now: UnixMillis,
         session: &Session,
-        leases: &[Lease],
-    ) -> Result<Vec<Result<CheckedLease, Reason>>, Reason> {
+        register: &Register,
+    ) -> Result<(Vec<Result<CheckedLease, Reason>>, Option<Introduced>), Reason> {
         if session.early {
             return Err(Reason::EarlyData);
         }
-        if leases.len() > MAX_LEASES {
+        if register.leases.len() > MAX_LEASES {
             return Err(Reason::Malformed);
         }
         let exporter = session.exporter.ok_or(Reason::EarlyData)?;
+        let introduced = match &register.introduction {
+            Some(proof) => Some(self.introduction(now, session, &exporter, proof)?),
+            None => None,
+        };
         let check = |lease| self.lease(now, session, &exporter, lease);
-        Ok(leases.iter().map(check).collect())
+        Ok((register.leases.iter().map(check).collect(), introduced))
+    }
+
+    /// Checks a chain of signatures, its time, and that whoever registers holds its last key.
+    fn introduction(
+        &self,
+        now: UnixMillis,
+        session: &Session,
+        exporter: &[u8; 32],
+        proof: &IntroductionProof,
+    ) -> Result<Introduced, Reason> {
+        let refused = |error| match error {
+            IntroductionError::Expired => Reason::IntroductionExpired,
+            _ => Reason::BadIntroduction,
+        };
+        let introduction = proof.introduction.as_ref().ok_or(Reason::Malformed)?;
+        let signature: &[u8; 64] = proof
+            .proof
+            .as_ref()
+            .try_into()
+            .map_err(|_| Reason::Malformed)?;
+        let introduction = Introduction::parse(introduction).map_err(refused)?;
+        introduction.verify(&self.node, now).map_err(refused)?;
+        introduction
+            .check_proof(signature, exporter, &session.pseudonym)
+            .map_err(refused)?;
+        let hops = introduction.hop_count().to_wire().unwrap_or(u32::MAX);
+        Ok(Introduced {
+            hops: u8::try_from(hops).map_err(|_| Reason::BadIntroduction)?,
+            holder: *introduction.holder(),
+            end_s: introduction.expiry().as_secs(),
+            chain: introduction.chain(),
+        })
     }
 
     fn lease(
@@ -156,8 +223,17 @@ impl Checker {
         lease: &Lease,
     ) -> Result<CheckedLease, Reason> {
         let keys = self.keys(&lease.blinded_key, &lease.access_key)?;
-        let proof: &[u8; 64] = lease
-            .proof
+        let delegated = !lease.delegation.is_empty();
+        // One or the other.
+        if delegated && !lease.proof.is_empty() {
+            return Err(Reason::Malformed);
+        }
+        let signature = if delegated {
+            &lease.delegation
+        } else {
+            &lease.proof
+        };
+        let signature: &[u8; 64] = signature
             .as_ref()
             .try_into()
             .map_err(|_| Reason::Malformed)?;
@@ -169,19 +245,26 @@ impl Checker {
         if end <= now || end > epoch.lease_end() {
             return Err(Reason::LeaseEnd);
         }
-        let statement = lease_statement(
-            exporter,
-            self.node.as_bytes(),
-            session.pseudonym.as_bytes(),
-            &keys.address,
-            lease.lease_end,
-        );
+        let statement = if delegated {
+            // The transport has proved the pseudonym: whoever dials with this key is the node that was delegated to.
+            let node = NodeKey::from_bytes(*session.pseudonym.as_bytes());
+            delegation_statement(&node, &keys.address, lease.lease_end)
+        } else {
+            lease_statement(
+                exporter,
+                self.node.as_bytes(),
+                session.pseudonym.as_bytes(),
+                &keys.address,
+                lease.lease_end,
+            )
+        };
         keys.access
-            .verify(&statement, proof)
+            .verify(&statement, signature)
             .map_err(|_| Reason::BadProof)?;
         Ok(CheckedLease {
             keys,
             end_s: lease.lease_end,
+            delegated,
         })
     }
 

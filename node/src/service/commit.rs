@@ -4,16 +4,16 @@ use ailurus::{
     channel::{Address, Envelope},
     crypto::Pseudonym,
     wire::{
-        node::{
-            Published, Reason, Refusal, Refused, Registered, Released, Response, response::Kind,
-        },
+        node::{Published, Reason, Refused, Released, Response, response::Kind},
         time::UnixMillis,
     },
 };
 
-use super::check::{Checked, CheckedKind, CheckedLease};
+use super::{
+    check::{Checked, CheckedKind},
+    register::{Rules, refusal},
+};
 use crate::{
-    config::Limits,
     metrics::Metrics,
     store::{Append, Keep, Store, StoreError, Writer},
 };
@@ -26,14 +26,21 @@ pub(crate) struct Committed {
     pub(crate) stored: Vec<Stored>,
     /// Clients whose leases changed.
     pub(crate) changed: Vec<Pseudonym>,
+    /// Clients that lost all their leases, and why.
+    pub(crate) ended: Vec<(Pseudonym, Reason)>,
     /// Why nothing was stored, if so.
     pub(crate) failure: Option<StoreError>,
 }
 
 /// A new envelope.
+#[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) address: Address,
     pub(crate) envelope: Envelope,
+    /// Who published it.
+    pub(crate) origin: Pseudonym,
+    /// That was another super node, which tells the others by itself.
+    pub(crate) peer: bool,
 }
 
 #[derive(Default)]
@@ -41,20 +48,25 @@ struct Changes {
     responses: Vec<Response>,
     stored: Vec<Stored>,
     changed: Vec<Pseudonym>,
+    ended: Vec<(Pseudonym, Reason)>,
     known: u64,
 }
 
 pub(super) fn commit(
     store: &Store,
-    limits: &Limits,
+    rules: &Rules<'_>,
     metrics: &Metrics,
-    now: UnixMillis,
+    seen: &[(Pseudonym, u64)],
     checked: &[Checked],
 ) -> Committed {
+    let now = rules.now;
     let result = store.write(|writer| {
         let mut changes = Changes::default();
+        for (pseudonym, seen_s) in seen {
+            writer.see(pseudonym, *seen_s)?;
+        }
         for request in checked {
-            let response = apply(writer, limits, now, request, &mut changes)?;
+            let response = apply(writer, rules, request, &mut changes)?;
             changes.responses.push(response);
         }
         Ok(changes)
@@ -65,10 +77,12 @@ pub(super) fn commit(
             metrics.accepted.inc_by(changes.stored.len() as u64);
             metrics.repeated.inc_by(changes.known);
             metrics.set_kept(store);
+            metrics.count_ended(&changes.ended);
             Committed {
                 responses: changes.responses,
                 stored: changes.stored,
                 changed: changes.changed,
+                ended: changes.ended,
                 failure: None,
             }
         }
@@ -81,6 +95,7 @@ pub(super) fn commit(
                     .collect(),
                 stored: Vec::new(),
                 changed: Vec::new(),
+                ended: Vec::new(),
                 failure: Some(failure),
             }
         }
@@ -104,14 +119,14 @@ pub(super) fn answer(kind: Kind) -> Response {
 
 fn apply(
     writer: &mut Writer,
-    limits: &Limits,
-    now: UnixMillis,
+    rules: &Rules<'_>,
     request: &Checked,
     changes: &mut Changes,
 ) -> Result<Response, StoreError> {
     match &request.kind {
-        CheckedKind::Refused(reason) => Ok(refused(*reason, now)),
+        CheckedKind::Refused(reason) => Ok(refused(*reason, rules.now)),
         CheckedKind::Publish(keys, items) => {
+            let limits = rules.limits;
             let keep = Keep {
                 envelopes_per_address: limits.envelopes_per_address,
                 bytes_per_address: limits.bytes_per_address,
@@ -121,11 +136,13 @@ fn apply(
             for (index, item) in items.iter().enumerate() {
                 let reason = match item {
                     Err(reason) => Some(*reason),
-                    Ok(envelope) => match writer.append(keys, envelope, &keep)? {
+                    Ok(envelope) => match writer.append(keys, envelope, request.peer, &keep)? {
                         Append::Stored(_) => {
                             changes.stored.push(Stored {
                                 address: keys.address,
                                 envelope: envelope.clone(),
+                                origin: request.pseudonym,
+                                peer: request.peer,
                             });
                             None
                         }
@@ -141,99 +158,23 @@ fn apply(
             }
             Ok(answer(Kind::Published(Published { refusals })))
         }
-        CheckedKind::Register(leases) => {
-            let refusals = register(writer, limits, &request.pseudonym, leases)?;
-            changes.changed.push(request.pseudonym);
-            Ok(answer(Kind::Registered(Registered {
-                refusals,
-                ..Registered::default()
-            })))
+        CheckedKind::Register { leases, introduced } => {
+            let pseudonym = &request.pseudonym;
+            let outcome = rules.register(writer, pseudonym, leases, introduced.as_ref())?;
+            let evicted = outcome.evicted.map(|client| (client, Reason::Evicted));
+            changes.ended.extend(evicted);
+            match outcome.answer {
+                Ok(registered) => {
+                    changes.changed.push(*pseudonym);
+                    Ok(answer(Kind::Registered(registered)))
+                }
+                Err(reason) => Ok(refused(reason, rules.now)),
+            }
         }
         CheckedKind::Release(addresses) => {
             writer.release(&request.pseudonym, addresses)?;
             changes.changed.push(request.pseudonym);
             Ok(answer(Kind::Released(Released {})))
         }
-    }
-}
-
-fn register(
-    writer: &mut Writer,
-    limits: &Limits,
-    pseudonym: &Pseudonym,
-    leases: &[Result<CheckedLease, Reason>],
-) -> Result<Vec<Refusal>, StoreError> {
-    let mut refusals = Vec::new();
-    let mut registration = None;
-    for (index, lease) in leases.iter().enumerate() {
-        let reason = match lease {
-            Err(reason) => Some(*reason),
-            Ok(lease) => {
-                let place = match registration {
-                    Some(place) => place,
-                    None => place(writer, limits, pseudonym)?,
-                };
-                let (place, reason) = add(writer, limits, place, lease)?;
-                registration = Some(place);
-                reason
-            }
-        };
-        refusals.extend(reason.map(|reason| refusal(index, reason)));
-    }
-    Ok(refusals)
-}
-
-/// A registration to which leases are being added, all under one new version.
-#[derive(Clone, Copy)]
-struct Place {
-    row: i64,
-    leases: u64,
-    version: Option<u64>,
-}
-
-fn place(
-    writer: &mut Writer,
-    limits: &Limits,
-    pseudonym: &Pseudonym,
-) -> Result<Option<Place>, StoreError> {
-    let Some(row) = writer.registration(pseudonym, limits.registrations)? else {
-        return Ok(None);
-    };
-    Ok(Some(Place {
-        row,
-        leases: writer.leases(row)?,
-        version: None,
-    }))
-}
-
-fn add(
-    writer: &mut Writer,
-    limits: &Limits,
-    place: Option<Place>,
-    lease: &CheckedLease,
-) -> Result<(Option<Place>, Option<Reason>), StoreError> {
-    let Some(mut place) = place else {
-        return Ok((None, Some(Reason::NodeFull)));
-    };
-    if writer.extend_lease(place.row, &lease.keys.address, lease.end_s)? {
-        return Ok((Some(place), None));
-    }
-    if place.leases >= limits.addresses_per_client {
-        return Ok((Some(place), Some(Reason::ClientFull)));
-    }
-    let version = match place.version {
-        Some(version) => version,
-        None => writer.next_version(place.row)?,
-    };
-    place.version = Some(version);
-    place.leases = place.leases.saturating_add(1);
-    writer.add_lease(place.row, &lease.keys, version, lease.end_s)?;
-    Ok((Some(place), None))
-}
-
-fn refusal(index: usize, reason: Reason) -> Refusal {
-    Refusal {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        reason: reason.into(),
     }
 }

@@ -4,9 +4,17 @@
 //! and commit the requests of many clients together: [`Service::admit`], [`Checker::check`], [`Service::commit`].
 
 mod admission;
+mod announce;
 mod check;
 mod commit;
 mod cursor;
+mod digest;
+mod load;
+mod neighbours;
+mod network;
+mod reconcile;
+mod register;
+mod seen;
 mod sync;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,22 +24,37 @@ use ailurus::{
     crypto::{NodeKey, Pseudonym},
     wire::{
         limits::MAX_LEASES,
-        node::{CaughtUp, Fetch, Publish, Reason, Request, Response, request, response::Kind},
+        node::{
+            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
+            request, response::Kind,
+        },
         time::UnixMillis,
     },
 };
 use bytes::Bytes;
 
-use self::{admission::Admission, commit::answer, cursor::Cursors};
+use self::{
+    admission::Admission,
+    commit::answer,
+    cursor::Cursors,
+    digest::{Answered, DigestQuery, ListQuery},
+    load::LoadMeter,
+    neighbours::Neighbours,
+    reconcile::Reconciliations,
+    register::Rules,
+    seen::Seen,
+};
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Store, StoreError},
+    store::{Expired, Reader, Store, StoreError},
 };
 
+pub use self::network::Network;
 pub(crate) use self::{
     check::{Checked, Checker, Write, WriteKind},
     commit::{Committed, Stored},
+    reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
 
@@ -44,6 +67,8 @@ pub struct Session {
     pub early: bool,
     /// The connection's exporter, which registrations sign; `None` before the handshake is complete.
     pub exporter: Option<[u8; 32]>,
+    /// Where it comes from, to be limited with its neighbours; `None` if that is not known.
+    pub network: Option<Network>,
 }
 
 /// The decisions of a super node over its store.
@@ -55,6 +80,10 @@ pub struct Service {
     admission: Admission,
     cursors: Cursors,
     checker: Mutex<Checker>,
+    seen: Seen,
+    load: LoadMeter,
+    neighbours: Neighbours,
+    reconciliations: Reconciliations,
 }
 
 /// What is to be done about a request.
@@ -65,8 +94,29 @@ pub(crate) enum Admitted {
     Write(Write),
     /// The client is to be caught up from a cursor, and followed if it asked for that.
     Sync { cursor: Bytes, follow: bool },
-    /// An envelope is to be read.
-    Fetch { address: Address, id: EnvelopeId },
+    /// Something is to be read, which may wait for the disk.
+    Read(Read),
+    /// A round of reconciliation is to be answered, which reads a lot at first.
+    Reconcile(Reconcile),
+}
+
+/// What is to be read for a client, with [`Service::read`].
+#[derive(Debug)]
+pub(crate) enum Read {
+    Fetch {
+        address: Option<Address>,
+        id: EnvelopeId,
+    },
+    Announce(Announce),
+    Digest(DigestQuery),
+    List(ListQuery),
+}
+
+impl Read {
+    /// Whether it may read many envelopes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Digest(_) | Self::List(_))
+    }
 }
 
 impl Service {
@@ -76,6 +126,10 @@ impl Service {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
             checker: Mutex::new(Checker::new(node)),
+            seen: Seen::default(),
+            load: LoadMeter::default(),
+            neighbours: Neighbours::new(&store),
+            reconciliations: Reconciliations::default(),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -93,11 +147,43 @@ impl Service {
                 self.charge(now, &checked);
                 self.commit(now, &checked).responses
             }
-            Admitted::Fetch { address, id } => vec![self.fetch(session, now, &address, &id)],
+            Admitted::Read(read) => vec![self.read(session, now, &read)],
+            Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
         }
+    }
+
+    /// Answers many requests, each with one response in their order: what they write is checked together and committed
+    /// in one transaction, as the server does it. For tools that fill a store.
+    ///
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
+        let mut writes = Vec::with_capacity(requests.len());
+        let mut answers = Vec::with_capacity(requests.len());
+        for (session, request) in requests {
+            answers.push(match self.admit(&session, now, request) {
+                Admitted::Answer(response) => Some(response),
+                Admitted::Write(write) => {
+                    writes.push(write);
+                    None
+                }
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
+                Admitted::Reconcile(request) => Some(self.reconcile(&session, now, &request)),
+                Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
+            });
+        }
+        let checked = {
+            let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+            checker.check(now, writes)
+        };
+        self.charge(now, &checked);
+        let mut committed = self.commit(now, &checked).responses.into_iter();
+        answers
+            .into_iter()
+            .filter_map(|answer| answer.or_else(|| committed.next()))
+            .collect()
     }
 
     /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
@@ -106,8 +192,20 @@ impl Service {
     /// # Errors
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
-        let expired = self.store.write(|writer| writer.expire(now))?;
+        let seen = self.seen.take();
+        let load = self.load(now);
+        let mut expired = self.store.write(|writer| {
+            for (pseudonym, seen_s) in &seen {
+                writer.see(pseudonym, *seen_s)?;
+            }
+            writer.keep_load(&load)?;
+            writer.expire(now, self.limits.strangers)
+        })?;
+        expired.more |= self.seen.is_waiting();
         self.metrics.expired.inc_by(expired.envelopes as u64);
+        self.reconciliations.expire(now);
+        self.metrics.count_ended(&expired.ended);
+        self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
         Ok(expired)
     }
@@ -120,6 +218,18 @@ impl Service {
     /// What is kept.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The node's own key.
+    pub(crate) fn node(&self) -> &NodeKey {
+        &self.node
+    }
+
+    /// Checks and commits on the spot what another node sent.
+    pub(crate) fn take_from_peer(&self, now: UnixMillis, writes: Vec<Write>) -> Vec<Response> {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = checker.check(now, writes);
+        self.commit(now, &checked).responses
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -137,34 +247,44 @@ impl Service {
             return Admitted::Answer(self.refuse(Reason::Malformed, now));
         };
         let (items, bytes) = cost(&kind);
-        if !self.admission.take(&session.pseudonym, now, items, bytes) {
-            return Admitted::Answer(self.refuse(Reason::RateLimited, now));
+        let taken = self.admission.take(
+            &session.pseudonym,
+            session.network.as_ref(),
+            now,
+            items,
+            bytes,
+        );
+        if let Err(reason) = taken {
+            return Admitted::Answer(self.refuse(reason, now));
         }
+        let read = |read: Option<Read>| match read {
+            Some(read) => Admitted::Read(read),
+            None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+        };
         match kind {
             request::Kind::Sync(sync) => Admitted::Sync {
                 cursor: sync.cursor,
                 follow: sync.follow,
             },
-            request::Kind::Fetch(fetch) => match parse_fetch(&fetch) {
-                Some((address, id)) => Admitted::Fetch { address, id },
-                None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
-            },
+            request::Kind::Fetch(fetch) => read(parse_fetch(&fetch)),
+            request::Kind::Digest(digest) => read(DigestQuery::parse(&digest).map(Read::Digest)),
+            request::Kind::List(list) => read(ListQuery::parse(&list).map(Read::List)),
             request::Kind::Publish(publish) => self.write(session, WriteKind::Publish(publish)),
             // A replay could undo what the client has done since.
             request::Kind::Register(_) | request::Kind::Release(_) if session.early => {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
-            request::Kind::Register(register) => {
-                self.write(session, WriteKind::Register(register.leases))
-            }
+            request::Kind::Register(register) => self.write(session, WriteKind::Register(register)),
             request::Kind::Release(release) => match parse_addresses(&release.addresses) {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
             },
-            request::Kind::Announce(_)
-            | request::Kind::Digest(_)
-            | request::Kind::List(_)
-            | request::Kind::Reconcile(_) => Admitted::Answer(self.refuse(Reason::Malformed, now)),
+            // A replay could undo what the client has said since.
+            request::Kind::Announce(_) if session.early => {
+                Admitted::Answer(self.refuse(Reason::EarlyData, now))
+            }
+            request::Kind::Announce(announce) => Admitted::Read(Read::Announce(announce)),
+            request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
         }
     }
 
@@ -181,7 +301,34 @@ impl Service {
 
     /// Commits checked requests in one transaction.
     pub(crate) fn commit(&self, now: UnixMillis, checked: &[Checked]) -> Committed {
-        commit::commit(&self.store, &self.limits, &self.metrics, now, checked)
+        let rules = Rules {
+            limits: &self.limits,
+            no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
+            now,
+        };
+        let seen = self.seen.take();
+        let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
+        if !committed.changed.is_empty() {
+            self.sort_out_peers(&committed.changed);
+        }
+        committed
+    }
+
+    /// How busy the node is.
+    pub(crate) fn load(&self, now: UnixMillis) -> Load {
+        self.load.load(now, &self.store.totals(), &self.limits)
+    }
+
+    /// What the server measures goes in here.
+    pub(crate) fn load_meter(&self) -> &LoadMeter {
+        &self.load
+    }
+
+    /// Notes that clients are here that do not ask for anything: they follow.
+    pub(crate) fn see(&self, pseudonyms: &[Pseudonym], now: UnixMillis) {
+        for pseudonym in pseudonyms {
+            self.seen.note(pseudonym, 0, now);
+        }
     }
 
     /// The answer that refuses a whole request; counted.
@@ -190,25 +337,23 @@ impl Service {
         commit::refused(reason, now)
     }
 
-    /// Brings one envelope.
-    pub(crate) fn fetch(
-        &self,
-        session: &Session,
-        now: UnixMillis,
-        address: &Address,
-        id: &EnvelopeId,
-    ) -> Response {
-        let found = self.store.read(|reader| {
-            if !reader.has_lease(&session.pseudonym, address, now)? {
-                return Ok(Err(Reason::NotRegistered));
-            }
-            Ok(reader.fetch(address, id, now)?.ok_or(Reason::NotFound))
+    /// Answers from the store, and charges for what it took to read.
+    pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
+        if let Read::Announce(announce) = read {
+            return self.announce(session, now, announce);
+        }
+        let answered = self.store.read(|reader| match read {
+            Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
+            Read::Announce(_) => Ok(Err(Reason::Malformed)),
+            Read::Digest(query) => query.answer(reader, session, now),
+            Read::List(query) => query.answer(reader, session, now),
         });
-        match found {
-            Ok(Ok(row)) => {
-                let mut group = Group::new(*address, row.time);
-                group.push(row);
-                group.into_response()
+        match answered {
+            Ok(Ok((response, envelopes))) => {
+                let price = envelopes / ENVELOPES_PER_ITEM;
+                let price = usize::try_from(price).unwrap_or(usize::MAX);
+                self.admission.penalise(&session.pseudonym, now, price);
+                response
             }
             Ok(Err(reason)) => self.refuse(reason, now),
             Err(_) => self.refuse(Reason::Storage, now),
@@ -226,7 +371,11 @@ impl Service {
         let begun = self.store.read(|reader| {
             CatchUp::begin(reader, &self.cursors, session.pseudonym, end, now, cursor)
         })?;
-        Ok((begun.hello(self.store.generation(), now), begun))
+        if let Some(seen_s) = begun.seen_s() {
+            self.seen.note(&session.pseudonym, seen_s, now);
+        }
+        let hello = begun.hello(self.store.generation(), now, self.load(now));
+        Ok((hello, begun))
     }
 
     /// Reads a client's leases again, after they have changed.
@@ -272,6 +421,7 @@ impl Service {
     fn write(&self, session: &Session, kind: WriteKind) -> Admitted {
         Admitted::Write(Write {
             session: *session,
+            peer: self.is_peer(&session.pseudonym),
             kind,
         })
     }
@@ -289,15 +439,63 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             let bytes = items.iter().map(|item| item.sealed.len()).sum();
             (items.len().max(1), bytes)
         }
-        request::Kind::Register(register) => (register.leases.len().max(1), 0),
+        request::Kind::Register(register) => {
+            let hops = match &register.introduction {
+                Some(proof) => proof
+                    .introduction
+                    .as_ref()
+                    .map_or(0, |chain| chain.hops.len()),
+                None => 0,
+            };
+            (register.leases.len().saturating_add(hops).max(1), 0)
+        }
+        request::Kind::Announce(announce) => {
+            let signatures = announce.announcements.len().saturating_mul(2);
+            (signatures.max(1), 0)
+        }
+        request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
         _ => (1, 0),
     }
 }
 
-fn parse_fetch(fetch: &Fetch) -> Option<(Address, EnvelopeId)> {
-    let address = Address::try_from(fetch.address.as_ref()).ok()?;
+/// Brings one envelope.
+fn fetch(
+    reader: &Reader,
+    session: &Session,
+    now: UnixMillis,
+    address: Option<&Address>,
+    id: &EnvelopeId,
+) -> Result<Answered, StoreError> {
+    let found = match address {
+        Some(address) => Some(*address),
+        None => reader.address_of(id)?,
+    };
+    let Some(found) = found else {
+        return Ok(Err(Reason::NotFound));
+    };
+    if !reader.has_lease(&session.pseudonym, &found, now)? {
+        // Without an address, nobody is told whether the envelope is here.
+        return Ok(Err(match address {
+            Some(_) => Reason::NotRegistered,
+            None => Reason::NotFound,
+        }));
+    }
+    let Some(row) = reader.fetch(&found, id, now)? else {
+        return Ok(Err(Reason::NotFound));
+    };
+    let mut group = Group::new(found, row.time);
+    group.push(row);
+    Ok(Ok((group.into_response(), 1)))
+}
+
+/// A super node may leave the address out: a reconciliation tells it ids only.
+fn parse_fetch(fetch: &Fetch) -> Option<Read> {
+    let address = match fetch.address.as_ref() {
+        [] => None,
+        address => Some(Address::try_from(address).ok()?),
+    };
     let id = EnvelopeId::try_from(fetch.id.as_ref()).ok()?;
-    Some((address, id))
+    Some(Read::Fetch { address, id })
 }
 
 fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
@@ -312,3 +510,5 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
 
 /// A false signature costs as much work as about this many good ones.
 const FORGERY_PRICE: usize = 20;
+/// Envelopes that are summed up or listed for the price of one item.
+const ENVELOPES_PER_ITEM: u64 = 64;

@@ -7,7 +7,7 @@ use ailurus::{
     crypto::Pseudonym,
     wire::{
         limits::MAX_ITEMS,
-        node::{Batch, Hello, Item, Position, Response, response::Kind},
+        node::{Batch, Hello, Item, Load, Position, Reason, Response, response::Kind},
         time::UnixMillis,
     },
 };
@@ -25,6 +25,8 @@ pub(crate) struct CatchUp {
     served: Option<Served>,
     /// The cursor that the client holds is of another registration or generation.
     from_start: bool,
+    /// Why it has no leases any more.
+    ended: Option<Reason>,
 }
 
 /// Leases, and how far they are served.
@@ -55,6 +57,7 @@ impl CatchUp {
                 pseudonym,
                 served: None,
                 from_start: !cursor.is_empty(),
+                ended: reader.ending(&pseudonym, now)?,
             });
         };
         // A place beyond the end is of a log that was replaced by an older backup.
@@ -63,6 +66,8 @@ impl CatchUp {
             .filter(|place| place.position <= end && place.version <= registration.version);
         let leases = reader.leases(&registration, now)?;
         let start = Place {
+            // What is older, a super node finds by reconciliation.
+            position: if registration.peer { end } else { 0 },
             version: registration.version,
             ..Place::default()
         };
@@ -77,6 +82,7 @@ impl CatchUp {
                 found_to: 0,
             }),
             from_start: told.is_none() && !cursor.is_empty(),
+            ended: None,
         })
     }
 
@@ -95,10 +101,14 @@ impl CatchUp {
             version: registration.version,
             ..Place::default()
         };
+        let mut place = before.as_ref().map_or(start, |before| before.place);
+        if registration.peer {
+            place.version = registration.version;
+        }
         self.served = Some(Served {
             registration,
             leases,
-            place: before.as_ref().map_or(start, |before| before.place),
+            place,
             told: before.and_then(|before| before.told),
             found: VecDeque::new(),
             found_to: 0,
@@ -107,15 +117,22 @@ impl CatchUp {
     }
 
     /// The first answer.
-    pub(super) fn hello(&self, generation: &[u8; 16], now: UnixMillis) -> Response {
+    pub(super) fn hello(&self, generation: &[u8; 16], now: UnixMillis, load: Load) -> Response {
         let leases = self.served.as_ref().map_or(0, |served| served.leases.len());
         answer(Kind::Hello(Hello {
             time_ms: now.as_millis(),
             generation: Bytes::copy_from_slice(generation),
             from_start: self.from_start,
             leases: u32::try_from(leases).unwrap_or(u32::MAX),
-            ..Hello::default()
+            load: Some(load),
+            ended: self.ended.unwrap_or_default().into(),
         }))
+    }
+
+    /// When the client was here last, if it is registered; Unix seconds.
+    pub(super) fn seen_s(&self) -> Option<u64> {
+        let served = self.served.as_ref()?;
+        Some(served.registration.seen_s)
     }
 
     /// Addresses with a lease.
@@ -240,7 +257,8 @@ impl Served {
                 Some(_) => position,
                 None => self.found_to,
             };
-            let Some(row) = reader.envelope(position, now)? else {
+            let peer = self.registration.peer;
+            let Some(row) = reader.envelope(position, peer, now)? else {
                 continue;
             };
             let Some(address) = self.leases.get(lease).map(|lease| lease.address) else {

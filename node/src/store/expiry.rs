@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use ailurus::{
     crypto::Pseudonym,
-    wire::{limits::LIFETIME, time::UnixMillis},
+    wire::{limits::LIFETIME, node::Reason, time::UnixMillis},
 };
 
 use super::{
-    StoreError, from_sql, to_sql,
+    StoreError,
+    endings::AT_ONCE,
+    from_sql, to_sql,
     writer::{Counts, Writer},
 };
 
@@ -23,28 +25,45 @@ pub struct Expired {
     pub addresses: usize,
     /// Clients that lost a lease.
     pub pseudonyms: Vec<Pseudonym>,
+    /// Clients that lost all their leases before the time, and why.
+    pub ended: Vec<(Pseudonym, Reason)>,
     /// There is more to take away: call again.
     pub more: bool,
 }
 
 impl Writer {
-    /// Takes away a part of what ended before `now`.
-    pub(crate) fn expire(&mut self, now: UnixMillis) -> Result<Expired, StoreError> {
+    /// Takes away a part of what ended before `now`, and of who is no longer to be here; a node has room for so many
+    /// `strangers`.
+    pub(crate) fn expire(
+        &mut self,
+        now: UnixMillis,
+        strangers: u64,
+    ) -> Result<Expired, StoreError> {
         let mut rows = HashSet::new();
         let envelopes = self.expire_envelopes(now, &mut rows)?;
+        self.expire_peers(now)?;
         let mut registrations = HashSet::new();
         let leases = self.expire_leases(now, &mut rows, &mut registrations)?;
         let mut pseudonyms = Vec::with_capacity(registrations.len());
         for registration in registrations {
             pseudonyms.push(self.pseudonym(registration)?);
-            self.drop_empty_registration(registration)?;
+            if let Some(pseudonym) = self.drop_empty_registration(registration)? {
+                self.remember_ending(&pseudonym, Reason::LeaseOver, now)?;
+            }
         }
+        let addresses = self.drop_empty_addresses(&rows)?;
+        let mut ended = self.apply_revocations(now)?;
+        ended.extend(self.end_introductions(now, strangers)?);
+        self.expire_endings(now)?;
         Ok(Expired {
             envelopes,
             leases,
-            addresses: self.drop_empty_addresses(&rows)?,
+            addresses,
             pseudonyms,
-            more: envelopes == EXPIRED_AT_ONCE || leases == EXPIRED_AT_ONCE,
+            more: envelopes == EXPIRED_AT_ONCE
+                || leases == EXPIRED_AT_ONCE
+                || ended.len() as i64 >= AT_ONCE,
+            ended,
         })
     }
 
@@ -87,8 +106,8 @@ impl Writer {
                     "UPDATE addresses SET envelopes = envelopes - ?2, bytes = bytes - ?3 WHERE row = ?1",
                 )?
                 .execute((row, to_sql(counts.envelopes), to_sql(counts.bytes)))?;
-            self.total.envelopes = self.total.envelopes.saturating_sub(counts.envelopes);
-            self.total.bytes = self.total.bytes.saturating_sub(counts.bytes);
+            self.totals.envelopes = self.totals.envelopes.saturating_sub(counts.envelopes);
+            self.totals.bytes = self.totals.bytes.saturating_sub(counts.bytes);
             rows.insert(row);
         }
         self.forget();
@@ -120,6 +139,7 @@ impl Writer {
             rows.insert(*address);
             registrations.insert(*registration);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(ended.len() as u64);
         Ok(ended.len())
     }
 
@@ -142,18 +162,6 @@ impl Writer {
             self.forget();
         }
         Ok(dropped)
-    }
-
-    pub(super) fn drop_empty_registration(&mut self, registration: i64) -> Result<(), StoreError> {
-        let dropped = self
-            .connection
-            .prepare_cached(
-                "DELETE FROM registrations WHERE row = ?1
-                 AND NOT EXISTS (SELECT 1 FROM leases WHERE registration_row = ?1)",
-            )?
-            .execute([registration])?;
-        self.registrations = self.registrations.saturating_sub(dropped as u64);
-        Ok(())
     }
 
     fn pseudonym(&self, registration: i64) -> Result<Pseudonym, StoreError> {

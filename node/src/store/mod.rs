@@ -3,9 +3,16 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+pub(crate) mod backup;
+pub(crate) mod beside;
+mod digest;
+mod endings;
 mod expiry;
 mod migrations;
+mod peers;
 mod reader;
+mod registrations;
+mod totals;
 mod writer;
 
 use std::{
@@ -23,8 +30,12 @@ use ailurus::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+pub(crate) use digest::IdSum;
 pub use expiry::Expired;
+pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
+pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
+pub(crate) use totals::Totals;
 pub(crate) use writer::{Append, Keep, Writer};
 
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
@@ -33,8 +44,7 @@ pub struct Store {
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Reader>>,
     end: AtomicU64,
-    envelopes: AtomicU64,
-    registrations: AtomicU64,
+    totals: Mutex<Totals>,
     generation: [u8; 16],
     cursor_key: AeadKey,
 }
@@ -80,8 +90,7 @@ impl Store {
         let writer = Writer::new(connection)?;
         Ok(Self {
             path: path.to_owned(),
-            envelopes: AtomicU64::new(writer.envelopes()),
-            registrations: AtomicU64::new(writer.registrations()),
+            totals: Mutex::new(*writer.totals()),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             end: AtomicU64::new(end),
@@ -114,12 +123,27 @@ impl Store {
 
     /// Envelopes kept now.
     pub fn envelopes(&self) -> u64 {
-        self.envelopes.load(Ordering::Relaxed)
+        self.totals().envelopes
     }
 
     /// Clients that hold leases now.
     pub fn registrations(&self) -> u64 {
-        self.registrations.load(Ordering::Relaxed)
+        self.totals().clients
+    }
+
+    /// How much of everything there is.
+    pub(crate) fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that changes when another process has written to the database: a command of the operator.
+    pub(crate) fn outside_version(&self) -> Result<i64, StoreError> {
+        self.writer().outside_version()
+    }
+
+    /// Bytes that may still be written to the database's disk, if the system says.
+    pub(crate) fn disk_free(&self) -> Option<u64> {
+        crate::check::disk_free(&self.path)
     }
 
     pub(crate) fn cursor_key(&self) -> &AeadKey {
@@ -134,9 +158,7 @@ impl Store {
         let mut writer = self.writer();
         let result = writer.transaction(change)?;
         self.end.fetch_max(writer.end(), Ordering::Release);
-        self.envelopes.store(writer.envelopes(), Ordering::Relaxed);
-        self.registrations
-            .store(writer.registrations(), Ordering::Relaxed);
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner) = *writer.totals();
         Ok(result)
     }
 
@@ -193,6 +215,11 @@ pub enum StoreError {
         "the database has schema version {0}, which is newer than this program; update ailurus-node"
     )]
     Newer(i64),
+    /// Made by an earlier version, and may not be changed now.
+    #[error(
+        "the database has schema version {0}, which is older than this program; start this ailurus-node once, which brings it up to date"
+    )]
+    Older(i64),
     /// A row that this program would not have written.
     #[error("the database holds a {0} that cannot be right; restore it from a backup")]
     Corrupt(&'static str),

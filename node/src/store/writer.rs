@@ -5,10 +5,12 @@ use std::collections::{HashMap, HashSet};
 use ailurus::{
     channel::{Address, Envelope, EnvelopeId},
     crypto::Pseudonym,
+    wire::node::Load,
 };
+use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Keys, StoreError, from_sql, to_sql};
+use super::{Keys, StoreError, Totals, from_sql, to_sql};
 
 /// The writing connection, with what it remembers of the addresses in use.
 pub(crate) struct Writer {
@@ -17,8 +19,7 @@ pub(crate) struct Writer {
     known: HashMap<Address, Known>,
     /// Addresses of `known` whose counts are not in the database yet.
     dirty: Vec<Address>,
-    pub(super) total: Counts,
-    pub(super) registrations: u64,
+    pub(super) totals: Totals,
     end: u64,
 }
 
@@ -60,17 +61,13 @@ struct Known {
 impl Writer {
     pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let mut writer = Self {
+        Ok(Self {
+            totals: Totals::load(&connection)?,
             connection,
             known: HashMap::new(),
             dirty: Vec::new(),
-            total: Counts::default(),
-            registrations: 0,
             end: 0,
-        };
-        writer.total = writer.sum()?;
-        writer.registrations = writer.count_registrations()?;
-        Ok(writer)
+        })
     }
 
     /// The last position assigned by this writer, zero if none was.
@@ -78,14 +75,25 @@ impl Writer {
         self.end
     }
 
-    /// Envelopes kept.
-    pub(super) fn envelopes(&self) -> u64 {
-        self.total.envelopes
+    /// How much of everything there is.
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
-    /// Clients that hold leases.
-    pub(super) fn registrations(&self) -> u64 {
-        self.registrations
+    pub(super) fn outside_version(&self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// Keeps how busy the node is for `ailurus-node status`.
+    pub(crate) fn keep_load(&mut self, load: &Load) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
+            )?
+            .execute((LOAD, load.encode_to_vec()))?;
+        Ok(())
     }
 
     pub(super) fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -99,12 +107,15 @@ impl Writer {
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let before = (self.total, self.registrations, self.end);
+        let before = (self.totals, self.end);
         let result = self
             .execute("BEGIN IMMEDIATE")
             .and_then(|()| change(self))
             .and_then(|value| {
                 self.write_counts()?;
+                if self.totals != before.0 {
+                    self.totals.save(&self.connection)?;
+                }
                 self.execute("COMMIT")?;
                 Ok(value)
             });
@@ -112,22 +123,23 @@ impl Writer {
             // Fails only if SQLite has rolled back by itself.
             let _ = self.execute("ROLLBACK");
             self.forget();
-            (self.total, self.registrations, self.end) = before;
+            (self.totals, self.end) = before;
         }
         result
     }
 
-    /// Puts an envelope at the end of the log.
+    /// Puts an envelope at the end of the log; `peer` says that it came from another super node.
     pub(crate) fn append(
         &mut self,
         keys: &Keys,
         envelope: &Envelope,
+        peer: bool,
         keep: &Keep,
     ) -> Result<Append, StoreError> {
         let id = envelope.id();
         let size = envelope.sealed().len() as u64;
         // Before the address is looked up, which makes a row for a new one.
-        if self.total.bytes.saturating_add(size) > keep.bytes {
+        if self.totals.bytes.saturating_add(size) > keep.bytes {
             return self.known_or(&id, Append::NodeFull);
         }
         let known = self.address(keys)?;
@@ -140,7 +152,8 @@ impl Writer {
         let inserted = self
             .connection
             .prepare_cached(
-                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed, peer)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (id) DO NOTHING",
             )?
             .execute((
@@ -149,6 +162,7 @@ impl Writer {
                 to_sql(header.time.as_millis()),
                 header.kind as u8,
                 envelope.sealed().as_ref(),
+                peer,
             ))?;
         if inserted == 0 {
             return Ok(Append::Known);
@@ -156,28 +170,6 @@ impl Writer {
         self.count(keys.address, size);
         self.end = from_sql(self.connection.last_insert_rowid());
         Ok(Append::Stored(self.end))
-    }
-
-    /// The registration of a pseudonym, made if there is none; `None` if the node has `limit` already.
-    pub(crate) fn registration(
-        &mut self,
-        pseudonym: &Pseudonym,
-        limit: u64,
-    ) -> Result<Option<i64>, StoreError> {
-        let found = self.find_registration(pseudonym)?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        if self.registrations >= limit {
-            return Ok(None);
-        }
-        self.connection
-            .prepare_cached(
-                "INSERT INTO registrations (pseudonym, id, version) VALUES (?1, randomblob(16), 0)",
-            )?
-            .execute([pseudonym.as_bytes().as_slice()])?;
-        self.registrations = self.registrations.saturating_add(1);
-        Ok(Some(self.connection.last_insert_rowid()))
     }
 
     /// Leases of a registration, ended ones included until they are taken away.
@@ -231,6 +223,7 @@ impl Writer {
                 "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+        self.totals.leases = self.totals.leases.saturating_add(1);
         Ok(())
     }
 
@@ -240,7 +233,7 @@ impl Writer {
         pseudonym: &Pseudonym,
         addresses: &[Address],
     ) -> Result<(), StoreError> {
-        let Some(registration) = self.find_registration(pseudonym)? else {
+        let Some(registration) = self.registered(pseudonym)?.map(|found| found.row) else {
             return Ok(());
         };
         let mut rows = HashSet::new();
@@ -255,8 +248,10 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
         self.drop_empty_addresses(&rows)?;
-        self.drop_empty_registration(registration)
+        self.drop_empty_registration(registration)?;
+        Ok(())
     }
 
     fn known_or(&self, id: &EnvelopeId, refusal: Append) -> Result<Append, StoreError> {
@@ -265,15 +260,6 @@ impl Writer {
             .prepare_cached("SELECT 1 FROM envelopes WHERE id = ?1")?
             .exists([id.as_bytes().as_slice()])?;
         Ok(if stored { Append::Known } else { refusal })
-    }
-
-    fn find_registration(&self, pseudonym: &Pseudonym) -> Result<Option<i64>, StoreError> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT row FROM registrations WHERE pseudonym = ?1")?
-            .query_row([pseudonym.as_bytes().as_slice()], |row| row.get(0))
-            .optional()?;
-        Ok(found)
     }
 
     /// Row and counts of an address, made if it is new.
@@ -325,8 +311,8 @@ impl Writer {
     }
 
     fn count(&mut self, address: Address, size: u64) {
-        self.total.envelopes = self.total.envelopes.saturating_add(1);
-        self.total.bytes = self.total.bytes.saturating_add(size);
+        self.totals.envelopes = self.totals.envelopes.saturating_add(1);
+        self.totals.bytes = self.totals.bytes.saturating_add(size);
         let Some(known) = self.known.get_mut(&address) else {
             return;
         };
@@ -361,25 +347,6 @@ impl Writer {
         self.dirty.clear();
     }
 
-    fn count_registrations(&self) -> Result<u64, StoreError> {
-        let count = self
-            .connection
-            .query_row("SELECT count(*) FROM registrations", [], |row| row.get(0))?;
-        Ok(from_sql(count))
-    }
-
-    fn sum(&self) -> Result<Counts, StoreError> {
-        let counts = self.connection.query_row(
-            "SELECT coalesce(sum(envelopes), 0), coalesce(sum(bytes), 0) FROM addresses",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        Ok(Counts {
-            envelopes: from_sql(counts.0),
-            bytes: from_sql(counts.1),
-        })
-    }
-
     fn execute(&self, sql: &str) -> Result<(), StoreError> {
         self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
@@ -387,6 +354,8 @@ impl Writer {
 }
 
 /// Statements kept prepared: all there are.
-const STATEMENTS: usize = 48;
+const STATEMENTS: usize = 96;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
+/// The row of `meta` that says how busy the node is.
+pub(super) const LOAD: &str = "load";

@@ -1,6 +1,7 @@
 //! What a client needs for tests: channels, envelopes, leases, and requests over real QUIC.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod daemon;
 pub mod wire;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -184,6 +185,7 @@ pub fn session(pseudonym: Pseudonym) -> Session {
         pseudonym,
         early: false,
         exporter: Some(EXPORTER),
+        network: None,
     }
 }
 

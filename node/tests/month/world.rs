@@ -102,6 +102,7 @@ impl Phone {
             pseudonym,
             early: false,
             exporter: Some(exporter),
+            network: None,
         };
         let ask = |request: &Request| {
             node.service

@@ -10,6 +10,7 @@ mod expiry;
 mod ingest;
 mod introductions;
 mod leases;
+mod lost;
 mod node_lists;
 mod outgoing;
 mod rotation;

@@ -1,0 +1,91 @@
+//! Super nodes that were lost: when the DHT is searched, for which channels, and what becomes of nodes found there.
+
+use crate::channel::{Access, NodeLink};
+use crate::crypto::PseudonymSecret;
+use crate::discovery::lookup::{Schedule, Search};
+use crate::store::{StoredSearches, Tx};
+use crate::wire::time::UnixMillis;
+
+use super::{Engine, Error, adjusted};
+
+impl Engine {
+    /// A node was reached.
+    pub fn reached(&mut self) -> Result<(), Error> {
+        let before = self.store.read(schedule)?;
+        let mut after = before;
+        after.reached();
+        if after == before {
+            return Ok(());
+        }
+        self.store.write(|tx| remember(tx, after))
+    }
+
+    /// All nodes were tried and none was reached: gives a search if one is due, which counts as made then.
+    pub fn unreached(&mut self, now: UnixMillis) -> Result<Option<Search>, Error> {
+        let (before, none) = self
+            .store
+            .read(|tx| Ok::<_, Error>((schedule(tx)?, tx.nodes()?.is_empty())))?;
+        let mut after = before;
+        after.unreached(now);
+        if after != before {
+            self.store.write(|tx| remember(tx, after))?;
+        }
+        if !after.is_due(none, now) {
+            return Ok(None);
+        }
+        self.search(now).map(Some)
+    }
+
+    /// A search now, whether due or not; it counts.
+    pub fn search(&mut self, now: UnixMillis) -> Result<Search, Error> {
+        self.store.write(|tx| {
+            let mut schedule = schedule(tx)?;
+            let in_use: Vec<Access> = tx
+                .accesses()?
+                .into_iter()
+                .filter(|access| access.retired.is_none())
+                .map(|access| access.access)
+                .collect();
+            let search = Search::new(&in_use, schedule.searches, adjusted(tx, now)?)?;
+            schedule.searched(now);
+            remember(tx, schedule)?;
+            Ok(search)
+        })
+    }
+
+    /// Takes nodes that were found in the DHT; gives how many of them are new, or have another address now.
+    pub fn found(&mut self, nodes: &[NodeLink]) -> Result<usize, Error> {
+        let pseudonyms: Vec<_> = nodes
+            .iter()
+            .map(|_| PseudonymSecret::random(&mut *self.entropy))
+            .collect();
+        self.store.write(|tx| {
+            let known: Vec<NodeLink> = tx.nodes()?.into_iter().map(|node| node.link).collect();
+            let mut new = 0;
+            for (link, pseudonym) in nodes.iter().zip(&pseudonyms) {
+                if !known.contains(link) {
+                    tx.put_node(link, pseudonym)?;
+                    new += 1;
+                }
+            }
+            Ok(new)
+        })
+    }
+}
+
+fn schedule(tx: &Tx<'_>) -> Result<Schedule, Error> {
+    let StoredSearches { lost, last, count } = tx.searches()?;
+    Ok(Schedule {
+        lost,
+        last,
+        searches: count,
+    })
+}
+
+fn remember(tx: &Tx<'_>, schedule: Schedule) -> Result<(), Error> {
+    Ok(tx.set_searches(&StoredSearches {
+        lost: schedule.lost,
+        last: schedule.last,
+        count: schedule.searches,
+    })?)
+}

@@ -1,0 +1,435 @@
+//! Comparing two super nodes that serve the same addresses, to complete both and to notice one that withholds.
+//!
+//! Digests of whole hours are compared; where they differ the ids are listed, what one lacks is fetched from the other
+//! and offered to it. Only a node that has acknowledged an envelope and then still does not list it withholds: one that
+//! never had it, refuses it for a limit, or lets it go at the edge of the window is honest.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::channel::{Address, Envelope, EnvelopeId};
+use crate::crypto::NodeKey;
+use crate::wire::{
+    limits::{DIGEST_MAX_AGE, DIGEST_MIN_AGE, MAX_DIGEST_STEPS, MAX_LISTED},
+    node::{Digest, Digests, List, Listed, Published, Sum},
+    time::UnixMillis,
+};
+
+/// What digests cover: whole hours that both nodes must still have, and must have received by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Header times from here on.
+    pub from: UnixMillis,
+    /// So many hours.
+    pub hours: u32,
+}
+
+impl Window {
+    /// The window of two nodes whose clocks show this; `None` if they are so far apart that there is none.
+    pub fn of(clocks: [UnixMillis; 2]) -> Option<Self> {
+        let [one, other] = clocks;
+        let hour = millis(HOUR);
+        let oldest = one.max(other).before(DIGEST_MAX_AGE).as_millis();
+        let newest = one.min(other).before(DIGEST_MIN_AGE).as_millis();
+        let from = oldest.div_ceil(hour);
+        let to = newest / hour;
+        let hours = u32::try_from(to.checked_sub(from)?).ok()?;
+        (1..=MAX_DIGEST_STEPS).contains(&hours).then_some(Self {
+            from: UnixMillis::from_millis(from * hour),
+            hours,
+        })
+    }
+
+    fn hour(&self, step: u32) -> Hour {
+        let from = self.from.after(HOUR * step);
+        Hour {
+            from,
+            to: from.after(HOUR),
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Send this to the node and hand [`Audit::digested`] its answer.
+    Digest {
+        /// Whom to ask.
+        node: NodeKey,
+        /// What.
+        request: Digest,
+    },
+    /// Send this to the node and hand [`Audit::listed`] its answer.
+    List {
+        /// Whom to ask.
+        node: NodeKey,
+        /// What.
+        request: List,
+    },
+    /// Fetch this envelope, take it in, and hand it to [`Audit::fetched`].
+    Fetch {
+        /// From whom.
+        node: NodeKey,
+        /// Where it lies.
+        address: Address,
+        /// Which.
+        id: EnvelopeId,
+    },
+    /// Publish these, as they are, and hand [`Audit::published`] the answer.
+    Publish {
+        /// To whom.
+        node: NodeKey,
+        /// Where they belong.
+        address: Address,
+        /// What.
+        envelopes: Vec<Envelope>,
+    },
+    /// [`Audit::outcome`] has the result.
+    Done,
+}
+
+/// What a comparison showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Nodes that acknowledged envelopes and then did not list them, and how many.
+    pub withheld: BTreeMap<NodeKey, usize>,
+    /// Nodes that have no lease on an address that they were asked for.
+    pub unleased: BTreeSet<NodeKey>,
+    /// Envelopes that one of the two lacked and took.
+    pub repaired: usize,
+}
+
+/// One comparison. After each answer, [`Audit::next`] says what to do.
+#[derive(Debug)]
+pub struct Audit {
+    nodes: [NodeKey; 2],
+    addresses: Vec<Address>,
+    window: Window,
+    begun: UnixMillis,
+    todo: VecDeque<Task>,
+    digests: [Option<BTreeMap<(Address, u32), Sum>>; 2],
+    /// Listed ids by side.
+    listed: [BTreeMap<Place, BTreeSet<EnvelopeId>>; 2],
+    /// What a side acknowledged, and must list from now on.
+    owed: [BTreeMap<Place, BTreeSet<EnvelopeId>>; 2],
+    /// What was fetched for a side that lacks it.
+    fetched: BTreeMap<(usize, Address), Vec<(Hour, Envelope)>>,
+    fetched_count: usize,
+    outcome: Outcome,
+}
+
+/// An hour of header times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hour {
+    from: UnixMillis,
+    to: UnixMillis,
+}
+
+type Place = (Address, Hour);
+
+#[derive(Clone, Debug)]
+enum Task {
+    Digest(usize),
+    Compare,
+    List(usize, Place),
+    Match(Place),
+    Fetch {
+        from: usize,
+        place: Place,
+        id: EnvelopeId,
+    },
+    Offer,
+    Publish(usize, Address, Vec<(Hour, Envelope)>),
+    Recheck,
+    Confirm(usize, Place),
+}
+
+impl Audit {
+    /// Compares two nodes over `addresses` that both have leased to us.
+    pub fn new(
+        nodes: [NodeKey; 2],
+        addresses: Vec<Address>,
+        window: Window,
+        now: UnixMillis,
+    ) -> Self {
+        Self {
+            nodes,
+            addresses,
+            window,
+            begun: now,
+            todo: VecDeque::from([Task::Digest(0), Task::Digest(1), Task::Compare]),
+            digests: [None, None],
+            listed: Default::default(),
+            owed: Default::default(),
+            fetched: BTreeMap::new(),
+            fetched_count: 0,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// What to do next; it is asked for again until the answer was handed over.
+    pub fn next(&mut self, now: UnixMillis) -> Step {
+        // What is at the edge of the window may be gone soon.
+        if now.distance(self.begun) > LONGEST {
+            self.todo.clear();
+        }
+        loop {
+            let Some(task) = self.todo.front().cloned() else {
+                return Step::Done;
+            };
+            match task {
+                Task::Compare => self.compare(),
+                Task::Match(place) => self.match_lists(place),
+                Task::Offer => self.offer(),
+                Task::Recheck => self.recheck(),
+                Task::Digest(side) => {
+                    return Step::Digest {
+                        node: self.node(side),
+                        request: self.digest(),
+                    };
+                }
+                Task::List(side, place) | Task::Confirm(side, place) => {
+                    return Step::List {
+                        node: self.node(side),
+                        request: list(&place),
+                    };
+                }
+                Task::Fetch { from, place, id } => {
+                    return Step::Fetch {
+                        node: self.node(from),
+                        address: place.0,
+                        id,
+                    };
+                }
+                Task::Publish(side, address, items) => {
+                    return Step::Publish {
+                        node: self.node(side),
+                        address,
+                        envelopes: items.into_iter().map(|(_, envelope)| envelope).collect(),
+                    };
+                }
+            }
+            self.todo.pop_front();
+        }
+    }
+
+    /// The answer to [`Step::Digest`]; `None` if the node refused.
+    pub fn digested(&mut self, answer: Option<&Digests>) {
+        let Some(Task::Digest(side)) = self.todo.pop_front() else {
+            return;
+        };
+        let sums = answer.and_then(|answer| self.by_place(side, answer));
+        match (sums, self.digests.get_mut(side)) {
+            (Some(sums), Some(place)) => *place = Some(sums),
+            // Nothing can be compared with what does not answer.
+            _ => self.todo.clear(),
+        }
+    }
+
+    /// The answer to [`Step::List`]; `None` if the node refused.
+    pub fn listed(&mut self, answer: Option<&Listed>) {
+        let ids = answer
+            .filter(|answer| answer.ids.len() < MAX_LISTED)
+            .map(|answer| {
+                answer
+                    .ids
+                    .iter()
+                    .filter_map(|id| EnvelopeId::try_from(id.as_ref()).ok())
+                    .collect::<BTreeSet<_>>()
+            });
+        match self.todo.pop_front() {
+            Some(Task::List(side, place)) => {
+                if let (Some(ids), Some(listed)) = (ids, self.listed.get_mut(side)) {
+                    listed.insert(place, ids);
+                }
+            }
+            Some(Task::Confirm(side, place)) => {
+                let owed = self.owed.get(side).and_then(|owed| owed.get(&place));
+                if let (Some(ids), Some(owed)) = (ids, owed) {
+                    let lacking = owed.difference(&ids).count();
+                    if lacking > 0 {
+                        *self.outcome.withheld.entry(self.node(side)).or_default() += lacking;
+                    }
+                    self.outcome.repaired += owed.len() - lacking;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer to [`Step::Fetch`]; `None` if the node does not have it after all.
+    pub fn fetched(&mut self, envelope: Option<Envelope>) {
+        let Some(Task::Fetch { from, place, id }) = self.todo.pop_front() else {
+            return;
+        };
+        let (address, hour) = place;
+        let fits = |envelope: &Envelope| {
+            let header = envelope.header();
+            envelope.id() == id
+                && header.address == address
+                && (hour.from..hour.to).contains(&header.time)
+        };
+        if let Some(envelope) = envelope.filter(fits) {
+            self.fetched
+                .entry((1 - from, address))
+                .or_default()
+                .push((hour, envelope));
+        }
+    }
+
+    /// The answer to [`Step::Publish`]; `None` if the node refused all of it. What it refused it does not owe.
+    pub fn published(&mut self, answer: Option<&Published>) {
+        let Some(Task::Publish(side, address, items)) = self.todo.pop_front() else {
+            return;
+        };
+        let (Some(answer), Some(owed)) = (answer, self.owed.get_mut(side)) else {
+            return;
+        };
+        let refused: BTreeSet<usize> = answer
+            .refusals
+            .iter()
+            .filter_map(|refusal| usize::try_from(refusal.index).ok())
+            .collect();
+        for (index, (hour, envelope)) in items.into_iter().enumerate() {
+            if !refused.contains(&index) {
+                owed.entry((address, hour))
+                    .or_default()
+                    .insert(envelope.id());
+            }
+        }
+    }
+
+    /// What was found so far.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    fn node(&self, side: usize) -> NodeKey {
+        let [one, other] = self.nodes;
+        if side == 0 { one } else { other }
+    }
+
+    fn digest(&self) -> Digest {
+        Digest {
+            addresses: self
+                .addresses
+                .iter()
+                .map(|address| Bytes::copy_from_slice(address.as_bytes()))
+                .collect(),
+            from_ms: self.window.from.as_millis(),
+            step_ms: millis(HOUR),
+            steps: self.window.hours,
+        }
+    }
+
+    /// `None` if the answer does not fit the question.
+    fn by_place(&mut self, side: usize, answer: &Digests) -> Option<BTreeMap<(Address, u32), Sum>> {
+        let refused: BTreeSet<usize> = answer
+            .refusals
+            .iter()
+            .filter_map(|refusal| usize::try_from(refusal.index).ok())
+            .collect();
+        if !refused.is_empty() {
+            self.outcome.unleased.insert(self.node(side));
+        }
+        let answered: Vec<Address> = self
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !refused.contains(index))
+            .map(|(_, address)| *address)
+            .collect();
+        let steps = usize::try_from(self.window.hours).ok()?;
+        if answer.sums.len() != answered.len().checked_mul(steps)? {
+            return None;
+        }
+        let places = answered
+            .iter()
+            .flat_map(|address| (0..self.window.hours).map(move |step| (*address, step)));
+        Some(places.zip(answer.sums.iter().cloned()).collect())
+    }
+
+    fn compare(&mut self) {
+        let [Some(one), Some(other)] = &self.digests else {
+            return;
+        };
+        let differing: Vec<Place> = one
+            .iter()
+            .filter(|(place, sum)| other.get(place).is_some_and(|theirs| theirs != *sum))
+            .map(|((address, step), _)| (*address, self.window.hour(*step)))
+            .take(MAX_HOURS)
+            .collect();
+        for place in differing {
+            self.todo.extend([
+                Task::List(0, place),
+                Task::List(1, place),
+                Task::Match(place),
+            ]);
+        }
+        self.todo.push_back(Task::Offer);
+    }
+
+    fn match_lists(&mut self, place: Place) {
+        let [one, other] = &self.listed;
+        let (Some(one), Some(other)) = (one.get(&place), other.get(&place)) else {
+            return;
+        };
+        let lacks = [(0, one.difference(other)), (1, other.difference(one))];
+        let mut wanted = Vec::new();
+        for (from, ids) in lacks {
+            wanted.extend(ids.map(|id| Task::Fetch {
+                from,
+                place,
+                id: *id,
+            }));
+        }
+        wanted.truncate(MAX_FETCHED.saturating_sub(self.fetched_count));
+        self.fetched_count += wanted.len();
+        // Behind the match that is at the front now, before what follows.
+        for task in wanted.into_iter().rev() {
+            self.todo.insert(1, task);
+        }
+    }
+
+    fn offer(&mut self) {
+        for ((side, address), items) in std::mem::take(&mut self.fetched) {
+            for piece in items.chunks(OFFERED) {
+                self.todo
+                    .push_back(Task::Publish(side, address, piece.to_vec()));
+            }
+        }
+        self.todo.push_back(Task::Recheck);
+    }
+
+    fn recheck(&mut self) {
+        for (side, owed) in self.owed.iter().enumerate() {
+            for place in owed.keys() {
+                self.todo.push_back(Task::Confirm(side, *place));
+            }
+        }
+    }
+}
+
+fn list((address, hour): &Place) -> List {
+    List {
+        address: Bytes::copy_from_slice(address.as_bytes()),
+        from_ms: hour.from.as_millis(),
+        to_ms: hour.to.as_millis(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// What digests cover lives for at least an hour longer.
+const LONGEST: Duration = Duration::from_secs(1_800);
+/// Hours of one address that are looked into, in one comparison.
+const MAX_HOURS: usize = 48;
+/// Envelopes that are fetched, in one comparison.
+const MAX_FETCHED: usize = 256;
+/// Envelopes in one `Publish`: even the largest fit a frame.
+const OFFERED: usize = 3;
