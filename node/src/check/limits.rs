@@ -14,6 +14,7 @@ pub(super) fn check(limits: &Limits, checked: &mut Checked) {
         ),
         ("limits.addresses_per_client", limits.addresses_per_client),
         ("limits.registrations", limits.registrations),
+        ("limits.leases", limits.leases),
         (
             "limits.items_per_second",
             u64::from(limits.items_per_second),
@@ -173,6 +174,7 @@ mod tests {
                 l.addresses_per_client = 0
             }),
             ("limits.registrations", |l| l.registrations = 0),
+            ("limits.leases", |l| l.leases = 0),
             ("limits.clients_per_introduction", |l| {
                 l.clients_per_introduction = 0
             }),
