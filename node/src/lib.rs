@@ -29,6 +29,7 @@ mod metrics;
 #[expect(clippy::disallowed_methods, reason = "starts the node's tasks")]
 mod node;
 mod operator;
+mod peers;
 #[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
@@ -44,5 +45,6 @@ pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
     Revocation, Revoked, Status, Subtree, Terms, restore,
 };
+pub use peers::{Wire, WireEnd};
 pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};

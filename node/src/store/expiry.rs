@@ -41,6 +41,7 @@ impl Writer {
     ) -> Result<Expired, StoreError> {
         let mut rows = HashSet::new();
         let envelopes = self.expire_envelopes(now, &mut rows)?;
+        self.expire_peers(now)?;
         let mut registrations = HashSet::new();
         let leases = self.expire_leases(now, &mut rows, &mut registrations)?;
         let mut pseudonyms = Vec::with_capacity(registrations.len());

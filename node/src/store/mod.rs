@@ -9,6 +9,7 @@ mod digest;
 mod endings;
 mod expiry;
 mod migrations;
+mod peers;
 mod reader;
 mod registrations;
 mod totals;
@@ -31,6 +32,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use digest::IdSum;
 pub use expiry::Expired;
+pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;

@@ -128,11 +128,12 @@ impl Writer {
         result
     }
 
-    /// Puts an envelope at the end of the log.
+    /// Puts an envelope at the end of the log; `peer` says that it came from another super node.
     pub(crate) fn append(
         &mut self,
         keys: &Keys,
         envelope: &Envelope,
+        peer: bool,
         keep: &Keep,
     ) -> Result<Append, StoreError> {
         let id = envelope.id();
@@ -151,7 +152,8 @@ impl Writer {
         let inserted = self
             .connection
             .prepare_cached(
-                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed, peer)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (id) DO NOTHING",
             )?
             .execute((
@@ -160,6 +162,7 @@ impl Writer {
                 to_sql(header.time.as_millis()),
                 header.kind as u8,
                 envelope.sealed().as_ref(),
+                peer,
             ))?;
         if inserted == 0 {
             return Ok(Append::Known);
