@@ -32,7 +32,10 @@ pub(super) fn run(connection: &mut Connection, new_key: Option<&[u8]>) -> Result
     Ok(())
 }
 
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)

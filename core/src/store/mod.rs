@@ -25,7 +25,7 @@ pub use authors::{AuthorRow, ChainState, NewAuthor, PendingEnvelope, StoredAutho
 pub use channels::{AccessRow, ChannelRow, ChannelState, StoredAccess, StoredChannel};
 pub use cipher::StorageKey;
 pub use messages::{MessageState, NewMessage, Page, StoredMessage};
-pub use nodes::{NodeRow, StoredNode};
+pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
 

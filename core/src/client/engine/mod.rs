@@ -4,10 +4,12 @@
 //! alike: ask [`Engine::work`] what there is to do, send what [`Engine::register`], [`Engine::sync`] and
 //! [`Engine::publish`] give, and hand the answers back.
 
+mod audits;
 mod channels;
 mod expiry;
 mod ingest;
 mod leases;
+mod nodes;
 mod outgoing;
 mod rotation;
 mod view;
@@ -16,7 +18,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::channel::{Address, AddressKeys, ChannelId, Epoch, MessageId, NodeLink};
-use crate::crypto::{Entropy, NodeKey, OsEntropy, PseudonymSecret};
+use crate::crypto::{Entropy, NodeKey, OsEntropy};
+use crate::discovery::Origin;
 use crate::store::{self, MessageState, StorageKey, Store, StoredAccess, StoredNode, Tx};
 use crate::wire::{
     limits::{LIFETIME, MAX_NAME},
@@ -27,6 +30,7 @@ use super::{Error, Message, Notice};
 
 pub use ingest::Ingested;
 pub use leases::Registration;
+pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use view::Delivery;
 
@@ -89,14 +93,11 @@ impl Engine {
         nodes: &[NodeLink],
     ) -> Result<(), Error> {
         let mut engine = Self::with(Store::create(path, key)?);
-        let pseudonyms: Vec<_> = nodes
-            .iter()
-            .map(|_| PseudonymSecret::random(&mut *engine.entropy))
-            .collect();
+        let entropy = &mut *engine.entropy;
         engine.store.write(|tx| {
             tx.set_profile_name(name)?;
-            for (link, pseudonym) in nodes.iter().zip(&pseudonyms) {
-                tx.put_node(link, pseudonym)?;
+            for link in nodes {
+                nodes::offer(tx, link, Origin::User, entropy)?;
             }
             Ok::<_, Error>(())
         })?;
@@ -136,15 +137,7 @@ impl Engine {
         &mut self.store
     }
 
-    /// Adds a super node, or changes the address of a known one.
-    pub fn add_node(&mut self, link: &NodeLink) -> Result<(), Error> {
-        let pseudonym = PseudonymSecret::random(&mut *self.entropy);
-        self.store
-            .write(|tx| tx.put_node(link, &pseudonym).map(|_| ()))
-            .map_err(Error::Store)
-    }
-
-    /// The super nodes of this profile.
+    /// The super nodes that this profile knows.
     pub fn nodes(&mut self) -> Result<Vec<StoredNode>, Error> {
         self.store.read(|tx| Ok(tx.nodes()?))
     }
