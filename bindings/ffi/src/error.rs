@@ -132,7 +132,10 @@ impl From<Error> for AilurusError {
             Error::Refused(_) => Self::Refused,
             Error::ShutDown => Self::Closed,
             Error::Store(error) => store(error),
-            Error::UnknownChannel(_) | Error::UnknownMember | Error::UnknownMessage(_) => {
+            Error::UnknownChannel(_)
+            | Error::UnknownMember
+            | Error::UnknownMessage(_)
+            | Error::UnknownNode(_) => {
                 Self::NotFound
             }
             Error::Vault(_) => Self::Vault,
