@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: aar api audit bench demo fuzz help kotlin lint setup setup-build swift test test-demos test-kotlin test-swift vectors \
+.PHONY: aar api audit bench demo fuzz help kotlin lint setup setup-build sim swift test test-demos test-kotlin test-swift vectors \
 	xcframework
 
 help: ## list these targets
@@ -15,6 +15,7 @@ demo: setup-build ## the main job on this machine: a node, four phones, a chat
 test: setup lint ## everything that must pass: format, lints, tests, fuzz targets, Kotlin, Swift, demo apps
 	scripts/step tests cargo test --workspace --all-targets --no-fail-fast
 	scripts/step documentation cargo test --workspace --doc --no-fail-fast
+	scripts/step simulation cargo run --quiet -p ailurus-bench --bin ailurus-sim -- --nodes 10 --clients 1000 --channels 250
 	scripts/step fuzzing scripts/fuzz-all 10
 	scripts/step size scripts/mobile 5300000
 	scripts/step android scripts/check-android
@@ -78,6 +79,10 @@ bench: setup-build ## measure, each row against its floor; ONLY=name for one row
 	scripts/bindings kotlin
 	scripts/maven bindings/kotlin -pl lib test-compile
 	ONLY='$(ONLY)' target/release/ailurus-bench
+
+SIM ?=
+sim: setup-build ## a week of a whole network in virtual time; SIM='--seed 7 --fail-rate 0.2' (see --help)
+	cargo run --quiet --release -p ailurus-bench --bin ailurus-sim -- $(SIM)
 
 vectors: setup-build ## write docs/vectors again
 	cargo run --quiet -p ailurus --example vectors -- docs/vectors

@@ -33,8 +33,9 @@ const ROOMS: [(&str, &[&str]); 9] = [
 const NODE: &[&str] = &["channel", "crypto", "net", "wire"];
 
 /// What sockets, disks, clocks and tasks come from, and who may use it.
-const IO: [(&str, &[&str]); 7] = [
+const IO: [(&str, &[&str]); 8] = [
     ("tokio::", &["net", "client"]),
+    ("mainline::", &["net"]),
     ("quinn::", &["net"]),
     ("rusqlite::", &["store"]),
     ("std::fs", &["store", "client"]),

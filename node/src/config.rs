@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use ailurus::net::{DhtMode, ParseDhtModeError};
+use serde::{Deserialize, Serialize};
 
 /// Everything a node is told. `node/ailurus-node.toml` explains each key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub advertise: Option<(String, u16)>,
     /// TCP address of `/metrics` and `/health`; off if `None`.
     pub metrics: Option<SocketAddr>,
+    /// The DHT in which the node announces itself and finds its peers.
+    pub dht: DhtMode,
     /// The data directory is a restored backup: begin a new generation, so that clients reconcile.
     pub restored: bool,
     /// Caps on what others may use.
@@ -33,6 +36,7 @@ impl Config {
             listen,
             advertise: None,
             metrics: None,
+            dht: DhtMode::Off,
             restored: false,
             limits: Limits::default(),
         }
@@ -40,7 +44,7 @@ impl Config {
 }
 
 /// Caps on what others may use, per client, address and node.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections at once.
@@ -63,6 +67,8 @@ pub struct Limits {
     pub peers: u64,
     /// Addresses that one other super node may lease.
     pub addresses_per_peer: u64,
+    /// Leases of all clients and other super nodes together.
+    pub leases: u64,
     /// Envelopes and requests a client may send per second, in the long run.
     pub items_per_second: u32,
     /// Envelopes and requests a client may send at once.
@@ -107,6 +113,7 @@ impl Default for Limits {
             clients_per_introduction: 64,
             peers: 1_000,
             addresses_per_peer: 1_000_000,
+            leases: 50_000_000,
             items_per_second: 2_000,
             items_burst: 20_000,
             bytes_per_second: 8 << 20,
@@ -134,6 +141,8 @@ pub struct ConfigFile {
     pub advertise: Option<String>,
     /// As `--metrics`.
     pub metrics: Option<SocketAddr>,
+    /// As `--dht`.
+    pub dht: Option<String>,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -241,6 +250,9 @@ pub enum ConfigError {
         "\"{0}\" is not HOST:PORT; write for example chat.example.org:4433 or [2001:db8::1]:4433"
     )]
     HostPort(String),
+    /// Not a DHT.
+    #[error(transparent)]
+    Dht(#[from] ParseDhtModeError),
     /// Not a duration.
     #[error("\"{0}\" is not a duration; write for example 8d, 90m or -3h")]
     Duration(String),
@@ -258,7 +270,7 @@ mod tests {
         let file: ConfigFile = toml::from_str(text).expect("the example parses");
         assert_eq!(file.limits, Limits::default());
         // Every key is shown, commented out or not.
-        for key in ["data", "listen", "advertise", "metrics"] {
+        for key in ["data", "listen", "advertise", "metrics", "dht"] {
             assert!(
                 text.lines()
                     .any(|line| line.trim_start_matches("# ").starts_with(key))

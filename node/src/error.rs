@@ -24,6 +24,11 @@ pub enum NodeError {
     /// Another process holds the directory's lock.
     #[error("another ailurus-node uses {0}; stop it first or choose another directory with --data")]
     InUse(PathBuf),
+    /// A restore into the directory was broken off.
+    #[error(
+        "{0} was not restored to its end; empty it and run ailurus-node restore again, or choose another directory"
+    )]
+    Unfinished(PathBuf),
     /// Other users may read the node's private key.
     #[error("{path} can be read by other users (mode {mode:o}); run: chmod 600 {path}")]
     KeyExposed {

@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ailurus::crypto::{NodeSecret, OsEntropy};
+use ailurus::{
+    channel::NodeLink,
+    crypto::{NodeSecret, OsEntropy},
+};
+use zeroize::Zeroizing;
 
 use crate::error::NodeError;
 
@@ -21,7 +25,7 @@ impl DataDir {
     /// Makes the directory if there is none, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, NodeError> {
         create_private_dir(path).map_err(|source| failed(path, "made", source))?;
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK);
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -29,6 +33,7 @@ impl DataDir {
             .open(&lock_path)
             .map_err(|source| failed(&lock_path, "opened for writing", source))?;
         match lock.try_lock() {
+            Ok(()) if path.join(UNFINISHED).exists() => Err(NodeError::Unfinished(path.to_owned())),
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
                 _lock: lock,
@@ -40,34 +45,88 @@ impl DataDir {
 
     /// Where the database is.
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("node.db")
+        self.files().database()
     }
 
     /// Where the port is kept.
     pub(crate) fn port_path(&self) -> PathBuf {
-        self.path.join("port")
+        self.path.join(PORT)
     }
 
     /// The node's key, drawn at the first start. Only the node's user may read its file.
     pub(crate) fn key(&self) -> Result<NodeSecret, NodeError> {
-        let path = self.path.join("node.key");
+        if let Some(secret) = self.files().key()? {
+            return Ok(secret);
+        }
+        let secret = NodeSecret::random(&mut OsEntropy);
+        self.keep_key(&secret)?;
+        Ok(secret)
+    }
+
+    /// Writes the node's key.
+    pub(crate) fn keep_key(&self, secret: &NodeSecret) -> Result<(), NodeError> {
+        let path = self.path.join(KEY);
+        write_new(&path, secret.expose()).map_err(|source| failed(&path, "written", source))
+    }
+
+    /// The port that was kept, if one was.
+    pub(crate) fn port(&self) -> Result<Option<u16>, NodeError> {
+        self.files().port()
+    }
+
+    /// Keeps a port.
+    pub(crate) fn keep_port(&self, port: u16) -> Result<(), NodeError> {
+        let path = self.port_path();
+        fs::write(&path, format!("{port}\n")).map_err(|source| failed(&path, "written", source))
+    }
+
+    /// Keeps the node's link for commands that run beside the daemon.
+    pub(crate) fn keep_link(&self, link: &NodeLink) -> Result<(), NodeError> {
+        let path = self.path.join(LINK);
+        fs::write(&path, format!("{link}\n")).map_err(|source| failed(&path, "written", source))
+    }
+
+    /// Marks the directory as half made, or as whole again.
+    pub(crate) fn mark_unfinished(&self, unfinished: bool) -> Result<(), NodeError> {
+        let path = self.path.join(UNFINISHED);
+        let marked = if unfinished {
+            fs::write(&path, "a restore is under way, or was broken off\n")
+        } else {
+            fs::remove_file(&path)
+        };
+        marked.map_err(|source| failed(&path, "written", source))
+    }
+
+    fn files(&self) -> Files<'_> {
+        Files(&self.path)
+    }
+}
+
+/// The files of a data directory, which another process may be using.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'a>(pub(crate) &'a Path);
+
+impl Files<'_> {
+    /// Where the database is.
+    pub(crate) fn database(self) -> PathBuf {
+        self.0.join(DATABASE)
+    }
+
+    /// The node's key, if it was drawn.
+    pub(crate) fn key(self) -> Result<Option<NodeSecret>, NodeError> {
+        let path = self.0.join(KEY);
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secret = NodeSecret::random(&mut OsEntropy);
-                write_new(&path, secret.expose())
-                    .map_err(|source| failed(&path, "written", source))?;
-                return Ok(secret);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed(&path, "read", source)),
         };
         check_private(&path, &file)?;
-        let mut bytes = [0; 32];
+        let mut bytes = Zeroizing::new([0; 32]);
         let whole = file
-            .read_exact(&mut bytes)
+            .read_exact(bytes.as_mut_slice())
             .and_then(|()| file.read(&mut [0]));
         match whole {
-            Ok(0) => Ok(NodeSecret::from_bytes(bytes)),
+            Ok(0) => Ok(Some(NodeSecret::from_bytes(*bytes))),
             Ok(_) => Err(NodeError::BadKey(path)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(NodeError::BadKey(path))
@@ -76,9 +135,25 @@ impl DataDir {
         }
     }
 
+    /// The link that the node had at its last start, if it had one.
+    pub(crate) fn link(self) -> Result<Option<NodeLink>, NodeError> {
+        let path = self.0.join(LINK);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(&path, "read", source)),
+        }
+    }
+
+    /// Whether a process holds the directory's lock.
+    pub(crate) fn in_use(self) -> bool {
+        File::open(self.0.join(LOCK))
+            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The port that was kept, if one was.
-    pub(crate) fn port(&self) -> Result<Option<u16>, NodeError> {
-        let path = self.port_path();
+    pub(crate) fn port(self) -> Result<Option<u16>, NodeError> {
+        let path = self.0.join(PORT);
         match fs::read_to_string(&path) {
             Ok(text) => match text.trim().parse() {
                 Ok(port) if port != 0 => Ok(Some(port)),
@@ -88,15 +163,9 @@ impl DataDir {
             Err(source) => Err(failed(&path, "read", source)),
         }
     }
-
-    /// Keeps a port.
-    pub(crate) fn keep_port(&self, port: u16) -> Result<(), NodeError> {
-        let path = self.port_path();
-        fs::write(&path, format!("{port}\n")).map_err(|source| failed(&path, "written", source))
-    }
 }
 
-fn failed(path: &Path, action: &'static str, source: io::Error) -> NodeError {
+pub(crate) fn failed(path: &Path, action: &'static str, source: io::Error) -> NodeError {
     NodeError::DataDir {
         path: path.to_owned(),
         action,
@@ -105,7 +174,7 @@ fn failed(path: &Path, action: &'static str, source: io::Error) -> NodeError {
 }
 
 #[cfg(unix)]
-fn create_private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
     fs::DirBuilder::new()
@@ -115,7 +184,7 @@ fn create_private_dir(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn create_private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
@@ -158,6 +227,14 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
+
+const DATABASE: &str = "node.db";
+const KEY: &str = "node.key";
+const LINK: &str = "link";
+const LOCK: &str = "lock";
+const PORT: &str = "port";
+/// There while a restore has not finished.
+const UNFINISHED: &str = "unfinished";
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@
     unreachable_pub
 )]
 
+mod check;
 mod clock;
 mod config;
 mod error;
@@ -27,15 +28,23 @@ mod identity;
 mod metrics;
 #[expect(clippy::disallowed_methods, reason = "starts the node's tasks")]
 mod node;
+mod operator;
+mod peers;
 #[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
 mod store;
 
+pub use check::{Checked, Finding, Severity, check};
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse_offset};
 pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
+pub use operator::{
+    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
+    Revocation, Revoked, Status, Subtree, Terms, restore,
+};
+pub use peers::{Wire, WireEnd};
 pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};

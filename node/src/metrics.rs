@@ -57,6 +57,12 @@ pub struct Metrics {
     pub strangers: Gauge,
     /// Other super nodes that hold leases.
     pub peers: Gauge,
+    /// Connections to other super nodes that this one dialled and that work.
+    pub peer_links: Gauge,
+    /// Other super nodes that are left alone for a day, as they withheld something or sent what no honest node sends.
+    pub peers_distrusted: Gauge,
+    /// How often that happened.
+    pub peers_withheld: Counter,
     /// Clients that lost all their leases before the time, by reason.
     pub evicted: Family<ReasonLabel, Counter>,
     /// Clients, of as many as there may be, in permille.
@@ -69,7 +75,10 @@ pub struct Metrics {
     pub load_latency: Gauge,
     /// Envelopes kept.
     pub envelopes: Gauge,
+    /// Bytes that may still be written to the disk of the data directory.
+    pub disk_free: Gauge,
     failing: AtomicBool,
+    nearly_full: AtomicBool,
 }
 
 /// Why something was refused.
@@ -113,13 +122,18 @@ impl Metrics {
             registrations: Gauge::default(),
             strangers: Gauge::default(),
             peers: Gauge::default(),
+            peer_links: Gauge::default(),
+            peers_distrusted: Gauge::default(),
+            peers_withheld: Counter::default(),
             evicted: Family::default(),
             load_clients: Gauge::default(),
             load_storage: Gauge::default(),
             load_cpu: Gauge::default(),
             load_latency: Gauge::default(),
             envelopes: Gauge::default(),
+            disk_free: Gauge::default(),
             failing: AtomicBool::new(false),
+            nearly_full: AtomicBool::new(false),
         };
         metrics.register();
         metrics
@@ -145,12 +159,24 @@ impl Metrics {
 
     /// Takes the gauges from the store.
     pub(crate) fn set_kept(&self, store: &Store) {
-        let gauge = |count| i64::try_from(count).unwrap_or(i64::MAX);
         let totals = store.totals();
         self.envelopes.set(gauge(totals.envelopes));
         self.registrations.set(gauge(totals.clients));
         self.strangers.set(gauge(totals.strangers));
         self.peers.set(gauge(totals.peers));
+    }
+
+    pub(crate) fn set_disk_free(&self, bytes: u64) {
+        self.disk_free.set(gauge(bytes));
+    }
+
+    /// Whether storage is at nine tenths or more, and this is news: it was below since that was last said.
+    pub(crate) fn is_nearly_full_now(&self) -> bool {
+        let permille = self.load_storage.get();
+        if permille < NO_LONGER_NEARLY_FULL {
+            self.nearly_full.store(false, Ordering::Relaxed);
+        }
+        permille >= NEARLY_FULL && !self.nearly_full.swap(true, Ordering::Relaxed)
     }
 
     /// Takes over what clients are told.
@@ -254,6 +280,11 @@ impl Metrics {
                 "UDP payload received on ended connections",
                 &self.bytes_received,
             ),
+            (
+                "peers_withheld",
+                "Times another super node withheld what it had acknowledged, or sent nonsense",
+                &self.peers_withheld,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -271,6 +302,21 @@ impl Metrics {
                 &self.strangers,
             ),
             ("peers", "Other super nodes that hold leases", &self.peers),
+            (
+                "disk_free_bytes",
+                "Bytes that may still be written to the disk of the data directory",
+                &self.disk_free,
+            ),
+            (
+                "peer_links",
+                "Connections to other super nodes that this one dialled",
+                &self.peer_links,
+            ),
+            (
+                "peers_distrusted",
+                "Other super nodes that are left alone for a day",
+                &self.peers_distrusted,
+            ),
             (
                 "load_clients_permille",
                 "Clients, of as many as there may be",
@@ -325,9 +371,35 @@ impl Metrics {
     }
 }
 
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Share of what may be kept, in permille, from which on the operator is warned.
+const NEARLY_FULL: i64 = 900;
+/// Below this they are warned again the next time.
+const NO_LONGER_NEARLY_FULL: i64 = 850;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nearly_full_is_news_once() {
+        let metrics = Metrics::new();
+        for (permille, news) in [
+            (899, false),
+            (900, true),
+            (1_000, false),
+            (899, false),
+            (950, false),
+            (849, false),
+            (900, true),
+        ] {
+            metrics.load_storage.set(permille);
+            assert_eq!(metrics.is_nearly_full_now(), news, "{permille}");
+        }
+    }
 
     #[test]
     fn text_shows_what_was_counted() {

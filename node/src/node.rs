@@ -15,8 +15,14 @@ use ailurus::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    config::Config, error::NodeError, http, identity::DataDir, metrics::Metrics, server::Server,
-    service::Service, store::Store,
+    config::Config,
+    error::NodeError,
+    http,
+    identity::DataDir,
+    metrics::Metrics,
+    server::{Dialling, Server},
+    service::Service,
+    store::Store,
 };
 
 /// A running super node. Dropping it stops it without waiting; [`Node::stop`] is better.
@@ -58,6 +64,7 @@ impl Node {
             })?;
         let key = secret.public();
         let link = link(&config, key, local)?;
+        data.keep_link(&link)?;
         let service = Arc::new(Service::new(Arc::new(store), config.limits, key));
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {
@@ -67,8 +74,12 @@ impl Node {
             }
             None => (None, None),
         };
-        let server =
-            Server::start(Arc::clone(&endpoint), service, clock).map_err(NodeError::Thread)?;
+        let dialling = Dialling {
+            secret,
+            listen,
+            dht: config.dht.clone(),
+        };
+        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling)?;
         Ok(Self {
             server,
             endpoint,

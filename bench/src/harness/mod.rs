@@ -3,10 +3,12 @@
 pub mod channel;
 pub mod clock;
 pub mod disk;
+pub mod fill;
 pub mod node;
 pub mod process;
 pub mod relay;
 pub mod report;
+pub mod restart;
 pub mod row;
 pub mod stats;
 pub mod wire;

@@ -7,34 +7,74 @@ use tempfile::TempDir;
 
 use super::{Failure, beside, clock::BenchClock, folder, process::Process};
 
-/// A running `ailurus-node`; it is killed when this is dropped.
+/// Where a daemon keeps what it has; it outlives the daemon.
+pub struct NodeFolder(TempDir);
+
+impl NodeFolder {
+    /// Empty.
+    pub fn new() -> Result<Self, Failure> {
+        let folder = folder()?;
+        std::fs::write(folder.path().join("node.toml"), LIMITS)?;
+        Ok(Self(folder))
+    }
+
+    /// The daemon's database.
+    pub fn database(&self) -> PathBuf {
+        self.data().join("node.db")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn spawn(&self, clock: BenchClock) -> Result<Process, Failure> {
+        Process::start(
+            Command::new(daemon()?)
+                .arg("--data")
+                .arg(self.data())
+                .args(["--listen", "127.0.0.1:0"])
+                .arg("--config")
+                .arg(self.0.path().join("node.toml"))
+                .arg(format!("--clock-offset={}s", clock.offset_s()))
+                .env("AILURUS_LOG", "error"),
+        )
+    }
+}
+
+/// A running `ailurus-node`; it is killed when this is dropped, as by `kill -9`.
 pub struct NodeProcess {
     process: Process,
     link: NodeLink,
-    _folder: TempDir,
+    /// Removed with it, if it is its own.
+    _folder: Option<NodeFolder>,
 }
 
 impl NodeProcess {
     /// Starts a daemon on a fresh data directory, with limits that no measurement meets.
     pub async fn start(clock: BenchClock) -> Result<Self, Failure> {
-        let folder = folder()?;
-        let config = folder.path().join("node.toml");
-        std::fs::write(&config, LIMITS)?;
-        let mut process = Process::start(
-            Command::new(daemon()?)
-                .arg("--data")
-                .arg(folder.path().join("data"))
-                .args(["--listen", "127.0.0.1:0"])
-                .arg("--config")
-                .arg(&config)
-                .arg(format!("--clock-offset={}s", clock.offset_s()))
-                .env("AILURUS_LOG", "error"),
-        )?;
+        let folder = NodeFolder::new()?;
+        let mut node = Self::start_in(&folder, clock).await?;
+        node._folder = Some(folder);
+        Ok(node)
+    }
+
+    /// Starts a daemon in a directory and waits until it listens.
+    pub async fn start_in(folder: &NodeFolder, clock: BenchClock) -> Result<Self, Failure> {
+        let mut process = folder.spawn(clock)?;
         let link = process.line(START).await?.trim().parse()?;
         Ok(Self {
             process,
             link,
-            _folder: folder,
+            _folder: None,
+        })
+    }
+
+    /// Starts a daemon again that listened at `link` before, and waits for nothing.
+    pub fn again(folder: &NodeFolder, clock: BenchClock, link: &NodeLink) -> Result<Self, Failure> {
+        Ok(Self {
+            process: folder.spawn(clock)?,
+            link: link.clone(),
+            _folder: None,
         })
     }
 
@@ -60,15 +100,22 @@ impl NodeProcess {
     }
 }
 
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
 
 const LIMITS: &str = "[limits]
 connections = 20000
 connections_per_ip = 20000
+registrations = 10000000
+strangers = 10000000
+refuse_strangers_above_permille = 1000
 items_per_second = 1000000000
 items_burst = 1000000000
 bytes_per_second = 4000000000
 bytes_burst = 4000000000
+items_per_second_per_network = 1000000000
+items_burst_per_network = 1000000000
+bytes_per_second_per_network = 4000000000
+bytes_burst_per_network = 4000000000
 envelopes_per_address = 10000000
 bytes_per_address = 10000000000
 ";

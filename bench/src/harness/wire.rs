@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ailurus::{
     channel::{AddressKeys, NodeLink, lease_statement},
-    crypto::{Entropy, OsEntropy, PseudonymSecret},
+    crypto::{AccessKey, Entropy, NodeKey, OsEntropy, Pseudonym, PseudonymSecret},
     net::{ClientEndpoint, ClientOptions, Connection, FrameReceiver, FrameSender},
     wire::{
         limits::MAX_FRAME,
@@ -39,8 +39,18 @@ impl Sockets {
 
     /// Connects a new pseudonym.
     pub async fn connect(&self, index: usize, node: &NodeLink) -> Result<Peer, Failure> {
-        let socket = self.0.get(index % self.0.len()).ok_or("no socket")?;
         let pseudonym = PseudonymSecret::random(&mut OsEntropy);
+        self.connect_as(index, node, pseudonym).await
+    }
+
+    /// Connects a pseudonym.
+    pub async fn connect_as(
+        &self,
+        index: usize,
+        node: &NodeLink,
+        pseudonym: PseudonymSecret,
+    ) -> Result<Peer, Failure> {
+        let socket = self.0.get(index % self.0.len()).ok_or("no socket")?;
         let dialer = socket.dialer(&pseudonym, *node.key())?;
         let connection = dialer.connect(node.host(), node.port()).await?;
         connection.established().await?;
@@ -65,24 +75,16 @@ impl Peer {
 
     /// Leases an address.
     pub async fn register(&self, node: &NodeLink, keys: &AddressKeys) -> Result<(), Failure> {
-        let end = keys.epoch.lease_end().as_secs();
-        let statement = lease_statement(
-            &self.connection.exporter()?,
-            node.key().as_bytes(),
-            self.pseudonym.public().as_bytes(),
-            &keys.address,
-            end,
-        );
-        let lease = Lease {
-            blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-            access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
-            epoch: keys.epoch.number(),
-            lease_end: end,
-            proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
-            ..Lease::default()
-        };
+        let exporter = self.connection.exporter()?;
+        let pseudonym = self.pseudonym.public();
         let request = Ask::Register(Register {
-            leases: vec![lease],
+            leases: vec![lease(
+                keys,
+                &keys.access.public(),
+                &exporter,
+                node.key(),
+                &pseudonym,
+            )],
             ..Register::default()
         });
         let (mut sender, mut receiver) = self.open().await?;
@@ -96,22 +98,38 @@ impl Peer {
 
     /// Syncs, and returns the stream on which new envelopes will come.
     pub async fn follow(&self) -> Result<FrameReceiver, Failure> {
+        Ok(self.catch_up(true).await?.0)
+    }
+
+    /// Syncs once, from 7 days back; returns how many addresses the node has leased to this client.
+    pub async fn sync(&self) -> Result<u32, Failure> {
+        Ok(self.catch_up(false).await?.1)
+    }
+
+    async fn catch_up(&self, follow: bool) -> Result<(FrameReceiver, u32), Failure> {
         let (mut sender, mut receiver) = self.open().await?;
         let request = Ask::Sync(Sync {
             cursor: Bytes::new(),
-            follow: true,
+            follow,
         });
         sender.send(&encode(request)).await?;
         sender.finish()?;
+        let mut leases = 0;
         loop {
             match next(&mut receiver).await? {
-                Answer::CaughtUp(_) => return Ok(receiver),
+                Answer::Hello(hello) => leases = hello.leases,
+                Answer::CaughtUp(_) => return Ok((receiver, leases)),
                 Answer::Refused(refused) => {
                     return Err(format!("the node did not sync: {refused:?}").into());
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Says goodbye.
+    pub fn close(&self) {
+        self.connection.close(0, "done");
     }
 
     /// Publishes and waits for every acknowledgement.
@@ -126,6 +144,32 @@ impl Peer {
         }
         sender.finish()?;
         Ok(())
+    }
+}
+
+/// A lease of an address, for as long as it may be. `access` is the public half of its access key.
+pub fn lease(
+    keys: &AddressKeys,
+    access: &AccessKey,
+    exporter: &[u8; 32],
+    node: &NodeKey,
+    pseudonym: &Pseudonym,
+) -> Lease {
+    let end = keys.epoch.lease_end().as_secs();
+    let statement = lease_statement(
+        exporter,
+        node.as_bytes(),
+        pseudonym.as_bytes(),
+        &keys.address,
+        end,
+    );
+    Lease {
+        blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+        access_key: Bytes::copy_from_slice(access.as_bytes()),
+        epoch: keys.epoch.number(),
+        lease_end: end,
+        proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+        ..Lease::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is measured. Each module has a suite of rows that are measured together, and the roles of its client processes.
 
+mod asleep;
 mod catch_up;
 mod empty_poll;
 mod fan_out;
@@ -7,6 +8,7 @@ mod idle;
 mod jvm;
 mod phone;
 mod publish;
+mod restart;
 
 use crate::harness::{Failure, row::Suite};
 
@@ -15,8 +17,11 @@ pub const SUITES: &[Suite] = &[
     catch_up::SUITE,
     empty_poll::SUITE,
     publish::SUITE,
+    publish::INGEST,
     fan_out::SUITE,
     idle::SUITE,
+    restart::SUITE,
+    asleep::SUITE,
     phone::SUITE,
     jvm::SUITE,
 ];
@@ -32,6 +37,7 @@ pub fn play(role: &[String]) -> Result<(), Failure> {
         fan_out::ROLE => runtime.block_on(fan_out::play(arguments)),
         phone::COLD_START => phone::play_cold_start(arguments),
         phone::POLL => runtime.block_on(phone::play_poll(arguments)),
+        asleep::ROLE => runtime.block_on(asleep::play(arguments)),
         idle::ROLE => runtime.block_on(idle::play(arguments)),
         _ => Err(format!("there is no role {name}").into()),
     };

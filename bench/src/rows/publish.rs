@@ -1,4 +1,5 @@
-//! How much a node takes: 64 connections publish as fast as it acknowledges, each acknowledgement after an fsync.
+//! How much a node takes: 64 connections publish as fast as it acknowledges, each acknowledgement after an fsync. Once
+//! with a channel for each connection, and once with thousands of channels, whose keys no longer fit the node's caches.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use ailurus::{
     wire::{
         frame,
         limits::MAX_FRAME,
-        node::{Response, response},
+        node::{Request, Response, response},
     },
 };
-use ailurus_node::{Limits, Service, Session, Store};
+use ailurus_node::{Service, Session, Store};
 use bytes::Bytes;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::harness::{
     channel::publish,
     clock::BenchClock,
     disk::sync_ms,
+    fill::unlimited,
     folder,
     node::NodeProcess,
     process::{RoleProcess, say, told},
@@ -47,14 +49,68 @@ pub const SUITE: Suite = Suite {
     run: || Box::pin(run()),
 };
 
+pub const INGEST: Suite = Suite {
+    specs: &[Spec {
+        name: "ingest_per_s",
+        unit: "1/s",
+        limit: Limit::AtLeast(20_000.0),
+    }],
+    patience: Duration::from_secs(180),
+    run: || Box::pin(ingest()),
+};
+
 pub const ROLE: &str = "publish";
 
+/// What is published in a run, over [`CONNECTIONS`] connections.
+#[derive(Clone, Copy)]
+struct Load {
+    channels: usize,
+    /// Envelopes of each channel.
+    each: usize,
+}
+
+/// A channel for each connection.
+const FEW: Load = Load {
+    channels: CONNECTIONS,
+    each: 320,
+};
+/// About as many envelopes, of channels that take turns.
+const MANY: Load = Load {
+    channels: 5_000,
+    each: 4,
+};
+
 async fn run() -> Result<Vec<Measured>, Failure> {
+    let (rates, ratios) = measure(FEW, "publish_per_s").await?;
+    Ok(vec![
+        rates,
+        Measured::new("publish_ratio", &ratios)
+            .floor(1.0)
+            .note("each run beside its own floor"),
+    ])
+}
+
+async fn ingest() -> Result<Vec<Measured>, Failure> {
+    let (rates, _) = measure(MANY, "ingest_per_s").await?;
+    Ok(vec![rates.note(&format!(
+        "{} channels that take turns, {} on a connection",
+        MANY.channels,
+        MANY.channels.div_ceil(CONNECTIONS)
+    ))])
+}
+
+/// Envelopes a second as a row, and how many times the floor that is.
+async fn measure(load: Load, name: &'static str) -> Result<(Measured, Sample), Failure> {
     let clock = BenchClock::new();
     let node = NodeProcess::start(clock).await?;
-    let arguments = [node.link().to_string(), clock.offset_s().to_string()];
+    let arguments = [
+        node.link().to_string(),
+        clock.offset_s().to_string(),
+        load.channels.to_string(),
+        load.each.to_string(),
+    ];
     let mut clients = RoleProcess::start(ROLE, &arguments)?;
-    let mut floor = Floor::open(clock)?;
+    let mut floor = Floor::open(clock, load)?;
     let sync = sync_ms(floor.folder.path())?;
     let (mut rates, mut floors, mut ratios) = (vec![], vec![], vec![]);
     // The first run warms up: connections, keys and pages.
@@ -71,21 +127,17 @@ async fn run() -> Result<Vec<Measured>, Failure> {
     }
     let sample = |values| Sample::new(values).ok_or("no run");
     let floor = sample(floors)?;
-    Ok(vec![
-        Measured::new("publish_per_s", &sample(rates)?)
-            .floor(floor.median())
-            .note(&format!("an fdatasync of 4 KiB takes {sync:.2} ms here"))
-            .note(&format!(
-                "{} envelopes a run, each a request of its own",
-                all()
-            ))
-            .note(&format!(
-                "floor: one thread verifies and commits {EACH} at a time, {floor}"
-            )),
-        Measured::new("publish_ratio", &sample(ratios)?)
-            .floor(1.0)
-            .note("each run beside its own floor"),
-    ])
+    let row = Measured::new(name, &sample(rates)?)
+        .floor(floor.median())
+        .note(&format!("an fdatasync of 4 KiB takes {sync:.2} ms here"))
+        .note(&format!(
+            "{} envelopes a run, each a request of its own",
+            load.all()
+        ))
+        .note(&format!(
+            "floor: one thread verifies and commits {AT_ONCE} at a time, {floor}"
+        ));
+    Ok((row, sample(ratios)?))
 }
 
 /// A run is signed.
@@ -101,27 +153,21 @@ struct Done {
 /// The node's own checks and store, called on one thread.
 struct Floor {
     clock: BenchClock,
+    load: Load,
     service: Service,
     session: Session,
     folder: tempfile::TempDir,
 }
 
 impl Floor {
-    fn open(clock: BenchClock) -> Result<Self, Failure> {
+    fn open(clock: BenchClock, load: Load) -> Result<Self, Failure> {
         let folder = folder()?;
         let store = Store::open(&folder.path().join("floor.db"))?;
-        let limits = Limits {
-            items_per_second: u32::MAX,
-            items_burst: u32::MAX,
-            bytes_per_second: u32::MAX,
-            bytes_burst: u32::MAX,
-            bytes_per_address: u64::MAX,
-            ..Limits::default()
-        };
         let key = NodeSecret::random(&mut OsEntropy).public();
         Ok(Self {
             clock,
-            service: Service::new(std::sync::Arc::new(store), limits, key),
+            load,
+            service: Service::new(std::sync::Arc::new(store), unlimited(), key),
             session: Session {
                 pseudonym: PseudonymSecret::random(&mut OsEntropy).public(),
                 early: false,
@@ -134,50 +180,50 @@ impl Floor {
 
     /// Envelopes verified and committed in a second.
     fn run(&mut self, run: usize) -> Result<f64, Failure> {
-        let requests = sign(self.clock, run)?
-            .into_iter()
-            .map(|(keys, envelopes)| publish(&keys, &envelopes))
-            .collect::<Vec<_>>();
+        let signed = self.load.sign(self.clock, run)?;
+        let batches: Vec<Vec<(Session, Request)>> = signed
+            .chunks(AT_ONCE.div_ceil(self.load.each))
+            .map(|channels| {
+                let requests = channels
+                    .iter()
+                    .map(|(keys, envelopes)| (self.session, publish(keys, envelopes)));
+                requests.collect()
+            })
+            .collect();
         let start = Instant::now();
-        for request in requests {
-            let answers = self
-                .service
-                .handle(&self.session, self.clock.now(), request);
-            for answer in answers {
+        for batch in batches {
+            for answer in self.service.handle_all(batch, self.clock.now()) {
                 accepted(answer.kind)?;
             }
         }
-        Ok(all() as f64 / start.elapsed().as_secs_f64())
+        Ok(self.load.all() as f64 / start.elapsed().as_secs_f64())
     }
 }
 
 /// The clients.
 pub async fn play(arguments: &[String]) -> Result<(), Failure> {
-    let [link, offset] = arguments else {
-        return Err("publish takes a node link and a clock offset".into());
+    let [link, offset, channels, each] = arguments else {
+        return Err("publish takes a node link, a clock offset and two counts".into());
     };
     let (link, clock): (NodeLink, _) = (link.parse()?, BenchClock::shifted(offset.parse()?));
-    let sockets = Sockets::bind(CHANNELS)?;
-    let mut peers = Vec::with_capacity(CHANNELS);
-    for index in 0..CHANNELS {
+    let load = Load {
+        channels: channels.parse()?,
+        each: each.parse()?,
+    };
+    let sockets = Sockets::bind(CONNECTIONS)?;
+    let mut peers = Vec::with_capacity(CONNECTIONS);
+    for index in 0..CONNECTIONS {
         peers.push(sockets.connect(index, &link).await?);
     }
     for run in 0.. {
-        let mut signed = Vec::with_capacity(CHANNELS);
-        for (keys, envelopes) in sign(clock, run)? {
-            let requests = envelopes.iter().map(|envelope| {
-                let request = publish(&keys, std::slice::from_ref(envelope));
-                frame::encode(&request.encode_to_vec())
-            });
-            signed.push(requests.collect::<Vec<_>>());
-        }
+        let frames = load.frames(&load.sign(clock, run)?);
         say(&Ready {})?;
         if !tokio::task::block_in_place(told)? {
             return Ok(());
         }
         let start = Instant::now();
         let mut tasks = JoinSet::new();
-        for (peer, frames) in std::mem::take(&mut peers).into_iter().zip(signed) {
+        for (peer, frames) in std::mem::take(&mut peers).into_iter().zip(frames) {
             tasks.spawn(async move {
                 send(&peer, frames).await?;
                 Ok::<_, Failure>(peer)
@@ -187,7 +233,7 @@ pub async fn play(arguments: &[String]) -> Result<(), Failure> {
             peers.push(done??);
         }
         say(&Done {
-            per_s: all() as f64 / start.elapsed().as_secs_f64(),
+            per_s: load.all() as f64 / start.elapsed().as_secs_f64(),
         })?;
     }
     Ok(())
@@ -221,54 +267,73 @@ fn accepted(answer: Option<response::Kind>) -> Result<(), Failure> {
     }
 }
 
-/// The envelopes of a run, by channel: the same in every process. A node sees only the outer signature, so the bodies
-/// are random bytes of the length that a text of 200 bytes has.
-fn sign(clock: BenchClock, run: usize) -> Result<Vec<(AddressKeys, Vec<Envelope>)>, Failure> {
-    let epoch = Epoch::of(clock.now());
-    let mut time = epoch.start().offset(run as i64);
-    let mut signed = Vec::with_capacity(CHANNELS);
-    for channel in 0..CHANNELS {
-        let mut entropy = SeededEntropy::from_u64(channel as u64);
-        let access = NewChannel::create(epoch, &mut entropy).access;
-        let mut entropy =
-            SeededEntropy::from_u64((1 + run * CHANNELS + channel) as u64 * 1_000_003);
-        let keys = access.address_keys(epoch)?;
-        let blinded = access
-            .blinded_signing(epoch)?
-            .ok_or("the channel cannot be written to")?;
-        let mut envelopes = Vec::with_capacity(EACH);
-        for _ in 0..EACH {
-            let mut body = [0; BODY];
-            entropy.fill(&mut body);
-            time = time.offset(1);
-            let kind = Kind::Message;
-            envelopes.push(Envelope::sign(
-                keys.address,
-                time,
-                kind,
-                &body,
-                &blinded,
-                &mut entropy,
-            )?);
-        }
-        signed.push((keys, envelopes));
+impl Load {
+    const fn all(self) -> usize {
+        self.channels * self.each
     }
-    Ok(signed)
-}
 
-const fn all() -> usize {
-    CHANNELS * EACH
+    /// The envelopes of a run, by channel: the same in every process. A node sees only the outer signature, so the
+    /// bodies are random bytes of the length that a text of 200 bytes has.
+    fn sign(
+        self,
+        clock: BenchClock,
+        run: usize,
+    ) -> Result<Vec<(AddressKeys, Vec<Envelope>)>, Failure> {
+        let epoch = Epoch::of(clock.now());
+        let mut time = epoch.start().offset(run as i64);
+        let mut signed = Vec::with_capacity(self.channels);
+        for channel in 0..self.channels {
+            let mut entropy = SeededEntropy::from_u64(channel as u64);
+            let access = NewChannel::create(epoch, &mut entropy).access;
+            let mut entropy =
+                SeededEntropy::from_u64((1 + run * self.channels + channel) as u64 * 1_000_003);
+            let keys = access.address_keys(epoch)?;
+            let blinded = access
+                .blinded_signing(epoch)?
+                .ok_or("the channel cannot be written to")?;
+            let mut envelopes = Vec::with_capacity(self.each);
+            for _ in 0..self.each {
+                let mut body = [0; BODY];
+                entropy.fill(&mut body);
+                time = time.offset(1);
+                let kind = Kind::Message;
+                envelopes.push(Envelope::sign(
+                    keys.address,
+                    time,
+                    kind,
+                    &body,
+                    &blinded,
+                    &mut entropy,
+                )?);
+            }
+            signed.push((keys, envelopes));
+        }
+        Ok(signed)
+    }
+
+    /// What each connection sends: its channels in turn, an envelope of each.
+    fn frames(self, signed: &[(AddressKeys, Vec<Envelope>)]) -> Vec<Vec<Bytes>> {
+        let of_connection = |connection| {
+            let channels = || signed.iter().skip(connection).step_by(CONNECTIONS);
+            let turns = (0..self.each).flat_map(|turn| channels().map(move |of| (of, turn)));
+            let frames = turns.map(|((keys, envelopes), turn)| {
+                let request = publish(keys, &envelopes[turn..=turn]);
+                frame::encode(&request.encode_to_vec())
+            });
+            frames.collect()
+        };
+        (0..CONNECTIONS).map(of_connection).collect()
+    }
 }
 
 const RUNS: usize = 5;
-/// Channels, and as many connections.
-const CHANNELS: usize = 64;
-/// Envelopes of each channel in a run.
-const EACH: usize = 320;
+const CONNECTIONS: usize = 64;
+/// Envelopes that the floor verifies and commits together.
+const AT_ONCE: usize = 320;
 /// Requests of a connection that are not acknowledged yet.
 const WINDOW: usize = 64;
 /// Bytes of a body, as of a text of 200 bytes.
-const BODY: usize = 316;
+pub const BODY: usize = 316;
 const SIGNING: Duration = Duration::from_secs(30);
 const RUNNING: Duration = Duration::from_secs(30);
 

@@ -117,13 +117,17 @@ impl From<Error> for AilurusError {
             | Error::TextTooLong(_)
             | Error::Yourself => Self::BadInput,
             Error::Blind(_)
+            | Error::DhtKey(_)
             | Error::Epoch(_)
+            | Error::Introduction(_)
+            | Error::Invitation(_)
             | Error::Link(_)
             | Error::LinkAhead
             | Error::NodeLink(_) => Self::BadLink,
             Error::Moved => Self::Moved,
             Error::Narrow(_) | Error::NotAllowed(_) => Self::NotAllowed,
-            Error::Net(_) => Self::Network,
+            Error::Dht(_) | Error::Net(_) => Self::Network,
+            Error::NoIntroduction => Self::NotAllowed,
             Error::NoNode => Self::NoNode,
             Error::NotAdmin => Self::NotAdmin,
             Error::OutboxFull(_) => Self::Full,
@@ -135,9 +139,7 @@ impl From<Error> for AilurusError {
             Error::UnknownChannel(_)
             | Error::UnknownMember
             | Error::UnknownMessage(_)
-            | Error::UnknownNode(_) => {
-                Self::NotFound
-            }
+            | Error::UnknownNode(_) => Self::NotFound,
             Error::Vault(_) => Self::Vault,
         };
         kind(error.to_string())

@@ -50,7 +50,8 @@ impl NodeLink {
         self.port
     }
 
-    pub(crate) fn to_hint(&self) -> NodeHint {
+    /// As a message.
+    pub fn to_hint(&self) -> NodeHint {
         NodeHint {
             key: bytes::Bytes::copy_from_slice(self.key.as_bytes()),
             host: self.host.clone(),
@@ -58,7 +59,11 @@ impl NodeLink {
         }
     }
 
-    pub(crate) fn from_hint(hint: &NodeHint) -> Result<Self, NodeLinkError> {
+    /// From a message.
+    ///
+    /// # Errors
+    /// [`NodeLinkError::BadKey`] or [`NodeLinkError::BadAddress`].
+    pub fn from_hint(hint: &NodeHint) -> Result<Self, NodeLinkError> {
         let key = NodeKey::try_from(hint.key.as_ref()).map_err(|_| NodeLinkError::BadKey)?;
         let port = u16::try_from(hint.port).map_err(|_| NodeLinkError::BadAddress)?;
         Self::new(key, &hint.host, port)

@@ -70,6 +70,8 @@ pub(super) async fn converse(
                 // If nothing is due, that it answers is all that is wanted.
                 talk.connection.established().await?;
                 let _ = heard.answered.set(talk.connection.rtt());
+                talk.catch_up_on_work().await?;
+                // What was leased just now is announced.
                 talk.catch_up_on_work().await.map(|_| ())
             };
             within(deadline, errand).await
@@ -174,6 +176,7 @@ impl Conversation {
                 Step::Register => self.register(&mut session).await,
                 Step::Sync => self.sync(&mut session).await,
                 Step::Release => self.release(&mut session).await,
+                Step::Announce => self.announce(&mut session).await,
                 Step::Publish => self.publish(&mut session).await,
             };
             match done {
@@ -216,6 +219,7 @@ impl Conversation {
                 Step::Register => self.register(&mut session).await?,
                 Step::Sync => session.caught_up(),
                 Step::Release => self.release(&mut session).await?,
+                Step::Announce => self.announce(&mut session).await?,
                 Step::Publish => self.publish(&mut session).await?,
             }
         }
@@ -237,6 +241,15 @@ impl Conversation {
                         Ok(((), changes))
                     })
                     .await?;
+                }
+                response::Kind::Refused(refused) => {
+                    let reason = refused.reason();
+                    self.inner
+                        .blocking(move |engine, _| {
+                            engine.registration_refused(&node, &registration, reason)
+                        })
+                        .await?;
+                    self.refused(response::Kind::Refused(refused)).await?;
                 }
                 other => self.refused(other).await?,
             }
@@ -261,6 +274,40 @@ impl Conversation {
             other => self.refused(other).await?,
         }
         session.released();
+        Ok(())
+    }
+
+    /// Tells the node of others, and gives it the records that it wants. A refusal is nothing to tell a person of.
+    async fn announce(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let mut waiting = self
+            .inner
+            .blocking(move |engine, now| engine.announce(&node, now))
+            .await?;
+        while let Some(announcing) = waiting.pop() {
+            match self.ask(&announcing.request).await? {
+                response::Kind::Announced(answer) => {
+                    let records = self
+                        .storing(move |engine, now| {
+                            let records = engine.announced(&node, &announcing, &answer, now)?;
+                            Ok((records, Vec::new()))
+                        })
+                        .await?;
+                    waiting.extend(records);
+                }
+                response::Kind::Refused(refused) => {
+                    let reason = refused.reason();
+                    self.inner
+                        .blocking(move |engine, now| {
+                            engine.announcing_refused(&node, &announcing, reason, now)
+                        })
+                        .await?;
+                }
+                _ => return Err(protocol(node)),
+            }
+        }
+        session.announced();
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! What can go wrong in the client, in a sentence that tells what to do.
 
 use crate::channel::{
-    AccessKind, EnvelopeError, EpochError, LinkError, NarrowError, NodeLinkError, qr::QrError,
-    rotation::RotationError,
+    AccessKind, EnvelopeError, EpochError, IntroductionError, InvitationError, LinkError,
+    NarrowError, NodeLinkError, qr::QrError, rotation::RotationError,
 };
-use crate::crypto::BlindError;
-use crate::net::NetError;
+use crate::crypto::{BlindError, BlindKeyError};
+use crate::net::{DhtError, NetError};
 use crate::store::StoreError;
 use crate::wire::limits::{MAX_NAME, MAX_TEXT};
 
@@ -26,6 +26,12 @@ pub enum Error {
     /// There is a channel of this name or with these keys.
     #[error("there is a channel \"{0}\" already; rename it or choose another name")]
     ChannelExists(String),
+    /// The DHT cannot be searched.
+    #[error(transparent)]
+    Dht(#[from] DhtError),
+    /// The channel's DHT key is none, which no honest link carries.
+    #[error("the channel's DHT key is not usable: {0}")]
+    DhtKey(#[from] BlindKeyError),
     /// Nothing to send.
     #[error("the text is empty; write something")]
     EmptyText,
@@ -53,6 +59,17 @@ pub enum Error {
     /// The network or a node failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// An introduction does not hold, or cannot be made.
+    #[error(transparent)]
+    Introduction(#[from] IntroductionError),
+    /// An invitation is none.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// There is no node to which we could introduce anybody.
+    #[error(
+        "you were introduced to no super node near enough to introduce others; ask its operator, or a friend, for an introduction"
+    )]
+    NoIntroduction,
     /// No super node is known.
     #[error("no super node is known; add one with its node link")]
     NoNode,

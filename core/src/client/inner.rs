@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinError;
 
 use crate::crypto::NodeKey;
-use crate::net::{ClientEndpoint, ClientOptions, Dialer};
+use crate::net::{ClientEndpoint, ClientOptions, DhtMode, Dialer};
 use crate::power::Power;
 use crate::store::{MessageState, StoredNode};
 use crate::wire::time::{Clock, UnixMillis};
@@ -23,6 +23,8 @@ use super::{Error, Event, lock};
 pub(super) struct Inner {
     pub(super) engine: Mutex<Engine>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Where lost nodes are looked for.
+    pub(super) dht: DhtMode,
     pub(super) power: Mutex<Power>,
     pub(super) phase: watch::Sender<Phase>,
     network: Mutex<Network>,
@@ -46,11 +48,12 @@ struct Network {
 }
 
 impl Inner {
-    pub(super) fn new(engine: Engine, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(engine: Engine, clock: Arc<dyn Clock>, dht: DhtMode) -> Self {
         Self {
             engine: Mutex::new(engine),
             power: Mutex::new(Power::new(clock.now())),
             clock,
+            dht,
             phase: watch::Sender::new(Phase::Running),
             network: Mutex::default(),
             networks: watch::Sender::new(0),

@@ -34,6 +34,7 @@ mod lifecycle;
 mod live;
 mod nodes;
 mod poll;
+mod rescue;
 mod round;
 mod types;
 mod vault;
@@ -44,7 +45,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use crate::channel::{AccessKind, ChannelId, Link, MessageId, NodeLink};
+use crate::channel::{AccessKind, ChannelId, Invitation, Link, MessageId, NodeLink};
 use crate::crypto::PublicKey;
 use crate::store::{self, StorageKey};
 use crate::wire::time::{Clock, UnixMillis};
@@ -53,6 +54,7 @@ use engine::Engine;
 use inner::Inner;
 use lifecycle::Handle;
 
+pub use crate::net::DhtMode;
 pub use crate::power::{AppState, NetworkKind, NetworkState, PowerState, Wakeup, WakeupReason};
 pub use crate::store::MessageState;
 pub use error::Error;
@@ -70,6 +72,9 @@ pub const PROFILE_FILE: &str = "ailurus.db";
 pub struct Options {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// In which DHT super nodes are looked for when all that are known are lost; default [`DhtMode::Off`]. What is not
+    /// off needs the cargo feature `dht`.
+    pub dht: DhtMode,
     /// How long a [`KeyVault`] may take to answer; default 30 seconds.
     pub vault_timeout: Duration,
 }
@@ -78,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
+            dht: DhtMode::default(),
             vault_timeout: Duration::from_secs(30),
         }
     }
@@ -136,6 +142,7 @@ impl Client {
         nodes: &[NodeLink],
         options: Options,
     ) -> Result<Self, Error> {
+        options.dht.check_built()?;
         let path = profile(folder)?;
         Ok(Self::with(
             Engine::create(&path, key, name, nodes)?,
@@ -148,6 +155,7 @@ impl Client {
     /// # Errors
     /// [`store::StoreError::WrongKey`] and [`store::StoreError::Missing`]; nothing is changed then.
     pub fn open(folder: &Path, key: &StorageKey, options: Options) -> Result<Self, Error> {
+        options.dht.check_built()?;
         Ok(Self::with(
             Engine::open(&folder.join(PROFILE_FILE), key)?,
             options,
@@ -163,6 +171,7 @@ impl Client {
         key: &StorageKey,
         options: Options,
     ) -> Result<Self, Error> {
+        options.dht.check_built()?;
         let path = profile(folder)?;
         Ok(Self::with(
             Engine::import(backup, passphrase, &path, key)?,
@@ -171,7 +180,11 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        Self(Arc::new(Handle::new(Inner::new(engine, options.clock))))
+        Self(Arc::new(Handle::new(Inner::new(
+            engine,
+            options.clock,
+            options.dht,
+        ))))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.
@@ -194,6 +207,25 @@ impl Client {
             .read(|tx| tx.profile_name())
             .map_err(Error::Store)?;
         Ok(name.unwrap_or_default())
+    }
+
+    /// Takes in an operator's invitation: adds its super node, which counts us as introduced from the next poll on.
+    ///
+    /// # Errors
+    /// [`Error::Introduction`] if it does not verify or its time is over.
+    pub fn add_invitation(&self, invitation: &Invitation) -> Result<(), Error> {
+        self.queueing(|engine, now| engine.add_invitation(invitation, now))?;
+        self.inner().nodes_changed();
+        Ok(())
+    }
+
+    /// From now on introduces members of a channel, who ask for it by themselves, to the super nodes to which we were
+    /// introduced.
+    ///
+    /// # Errors
+    /// [`Error::NoIntroduction`] if there is no such node; [`Error::NotAllowed`] without full access.
+    pub fn introduce(&self, channel: &ChannelId) -> Result<(), Error> {
+        self.queueing(|engine, now| engine.introduce(channel, now))
     }
 
     /// Makes a channel, of which this profile is admin.

@@ -8,7 +8,7 @@ use crate::channel::MessageId;
 
 use super::engine::Delivery;
 use super::round::Round;
-use super::{Client, Error, PollReport};
+use super::{Client, Error, PollReport, rescue};
 
 impl Client {
     /// One exchange with the super nodes: takes in all that is new from the best that answers, sends what waits to two, and
@@ -84,10 +84,42 @@ impl Client {
     }
 
     async fn exchange(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
-        let result = self.ask_nodes(deadline).await;
+        let mut result = self.ask_nodes(deadline).await;
+        if self.found_others(&result, deadline).await {
+            let before = result.unwrap_or_default();
+            result = self.ask_nodes(deadline).await.map(|mut report| {
+                report.take_up(before);
+                report
+            });
+        }
         // Also if no node answered: asking sooner would only wake the radio more often.
         self.inner().synced();
         result
+    }
+
+    /// Whether a poll reached nobody, and the DHT then gave nodes to ask instead.
+    async fn found_others(
+        &self,
+        result: &Result<PollReport, Error>,
+        deadline: Option<Instant>,
+    ) -> bool {
+        let inner = self.inner();
+        let found = match result {
+            Ok(report) if report.nodes_reached > 0 => {
+                rescue::reached(inner).await.map(|()| Some(0))
+            }
+            Ok(PollReport { complete: true, .. }) | Err(Error::NoNode) => {
+                within(deadline, rescue::rescue(inner)).await.transpose()
+            }
+            _ => return false,
+        };
+        match found {
+            Ok(found) => found.is_some_and(|found| found > 0),
+            Err(error) => {
+                tracing::info!(%error, "no super node was found in the DHT");
+                false
+            }
+        }
     }
 
     async fn ask_nodes(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
@@ -105,6 +137,21 @@ impl Client {
             round.run_errands(polled).await;
         }
         round.finish().await
+    }
+}
+
+impl PollReport {
+    /// Adds what an earlier part of the same poll brought.
+    fn take_up(&mut self, earlier: Self) {
+        self.bytes_sent += earlier.bytes_sent;
+        self.bytes_received += earlier.bytes_received;
+        self.messages.extend(earlier.messages);
+        self.expired.extend(earlier.expired);
+        for notice in earlier.notices {
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
     }
 }
 

@@ -8,11 +8,14 @@ mod authors;
 mod backup;
 mod channels;
 mod cipher;
+mod introductions;
 mod messages;
 mod migrations;
+mod named_nodes;
 mod nodes;
 mod outbox;
 mod rotations;
+mod searches;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -24,10 +27,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transac
 pub use authors::{AuthorRow, ChainState, NewAuthor, PendingEnvelope, StoredAuthor};
 pub use channels::{AccessRow, ChannelRow, ChannelState, StoredAccess, StoredChannel};
 pub use cipher::StorageKey;
+pub use introductions::{AskedIntroduction, HeldIntroduction};
 pub use messages::{MessageState, NewMessage, Page, StoredMessage};
+pub use named_nodes::{NamedNode, Told};
 pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
+pub use searches::StoredSearches;
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

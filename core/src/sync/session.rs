@@ -11,6 +11,8 @@ pub enum Step {
     Register,
     /// Send a `Release`, once the handshake is complete.
     Release,
+    /// Send an `Announce` for all addresses of which the node should be told, once the handshake is complete.
+    Announce,
     /// Send a `Sync` and take in what comes until `CaughtUp`.
     Sync,
     /// Send what waits in the outbox.
@@ -22,10 +24,12 @@ pub enum Step {
 /// What a session may have to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Leases are missing.
+    /// Leases are missing, or an introduction is to be shown.
     pub leases: bool,
     /// Leases are to be given up.
     pub releases: bool,
+    /// The node is to be told of other nodes, and how to be found.
+    pub announces: bool,
     /// Messages wait.
     pub outbox: bool,
 }
@@ -35,6 +39,7 @@ pub struct Work {
 pub struct Session {
     work: Work,
     synced: bool,
+    announced: bool,
     registrations: u8,
 }
 
@@ -44,6 +49,7 @@ impl Session {
         Self {
             work,
             synced: false,
+            announced: false,
             registrations: 0,
         }
     }
@@ -56,6 +62,8 @@ impl Session {
             Step::Sync
         } else if self.work.releases {
             Step::Release
+        } else if self.work.announces && !self.announced {
+            Step::Announce
         } else if self.work.outbox {
             Step::Publish
         } else {
@@ -94,6 +102,11 @@ impl Session {
         self.work.releases = false;
     }
 
+    /// The node was told, or refused; either way it is not told again in this session.
+    pub fn announced(&mut self) {
+        self.announced = true;
+    }
+
     /// Every waiting message was acknowledged or refused.
     pub fn published(&mut self) {
         self.work.outbox = false;
@@ -122,6 +135,7 @@ mod tests {
         let mut session = Session::new(Work {
             leases: true,
             releases: true,
+            announces: true,
             outbox: true,
         });
         assert_eq!(session.next(), Step::Register);
@@ -130,6 +144,8 @@ mod tests {
         session.caught_up();
         assert_eq!(session.next(), Step::Release);
         session.released();
+        assert_eq!(session.next(), Step::Announce);
+        session.announced();
         assert_eq!(session.next(), Step::Publish);
         session.published();
         assert_eq!(session.next(), Step::Idle);

@@ -28,6 +28,8 @@ pub(crate) struct Live {
     listeners: Mutex<Listeners>,
     /// The end of the last commit whose frames are in all queues.
     announced: AtomicU64,
+    /// Counts what changes in what super nodes follow.
+    peers_following: AtomicU64,
 }
 
 #[derive(Default)]
@@ -36,10 +38,21 @@ struct Listeners {
     by_pseudonym: HashMap<Pseudonym, Vec<Arc<Subscriber>>>,
 }
 
-#[derive(Default)]
 struct Subscriber {
+    pseudonym: Pseudonym,
+    /// It is another super node.
+    peer: bool,
     queue: Mutex<Queue>,
     wake: Notify,
+}
+
+/// Who is told of a group of envelopes: everybody but these.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Except {
+    /// They came from a super node, which tells the others by itself.
+    peers: bool,
+    /// Who published them.
+    origin: Option<Pseudonym>,
 }
 
 #[derive(Default)]
@@ -49,6 +62,8 @@ struct Queue {
     overflowed: bool,
     /// The client's leases changed.
     reload: bool,
+    /// What is followed; noted for super nodes only.
+    addresses: Vec<Address>,
     /// The client lost all its leases.
     ended: Option<Reason>,
 }
@@ -82,8 +97,13 @@ pub(super) enum Next {
 
 impl Live {
     /// Starts to follow for a client; nothing comes before [`Subscription::listen`].
-    pub(super) fn subscribe(self: &Arc<Self>, pseudonym: Pseudonym) -> Subscription {
-        let subscriber = Arc::new(Subscriber::default());
+    pub(super) fn subscribe(self: &Arc<Self>, pseudonym: Pseudonym, peer: bool) -> Subscription {
+        let subscriber = Arc::new(Subscriber {
+            pseudonym,
+            peer,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+        });
         let mut listeners = self.listeners();
         let of_client = listeners.by_pseudonym.entry(pseudonym).or_default();
         of_client.push(Arc::clone(&subscriber));
@@ -100,13 +120,16 @@ impl Live {
         let mut woken = Vec::new();
         {
             let listeners = self.listeners();
-            for group in groups(&listeners, stored) {
+            for (except, group) in groups(&listeners, stored) {
                 let Some(subscribers) = listeners.by_address.get(&group.address()) else {
                     continue;
                 };
                 let frame = frame(&group.into_response());
-                metrics.pushed.inc_by(subscribers.len() as u64);
                 for subscriber in subscribers {
+                    if except.excludes(subscriber) {
+                        continue;
+                    }
+                    metrics.pushed.inc();
                     let push = Push {
                         frame: frame.clone(),
                         end,
@@ -138,6 +161,22 @@ impl Live {
             subscriber.queue().reload = true;
             subscriber.wake.notify_one();
         }
+    }
+
+    /// Another number whenever super nodes follow something else than before.
+    pub(super) fn peers_following(&self) -> u64 {
+        self.peers_following.load(Ordering::Acquire)
+    }
+
+    /// What a super node follows now.
+    pub(super) fn following(&self, pseudonym: &Pseudonym) -> HashSet<Address> {
+        let listeners = self.listeners();
+        let subscribers = listeners.by_pseudonym.get(pseudonym);
+        let mut addresses = HashSet::new();
+        for subscriber in subscribers.into_iter().flatten() {
+            addresses.extend(&subscriber.queue().addresses);
+        }
+        addresses
     }
 
     /// Tells clients' subscribers that their leases are gone, and why.
@@ -188,6 +227,10 @@ impl Subscription {
             remove(&mut listeners.by_address, *address, &self.subscriber);
         }
         drop(listeners);
+        if self.subscriber.peer {
+            self.subscriber.queue().addresses.clone_from(&wanted);
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
+        }
         self.addresses = wanted;
     }
 
@@ -245,6 +288,9 @@ impl Drop for Subscription {
             self.pseudonym,
             &self.subscriber,
         );
+        if self.subscriber.peer {
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -269,24 +315,47 @@ impl Subscriber {
     }
 }
 
-/// The envelopes that somebody follows, by address, each in log order.
-fn groups(listeners: &Listeners, stored: Vec<Stored>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut open: HashMap<Address, usize> = HashMap::new();
-    for Stored { address, envelope } in stored {
+impl Except {
+    fn excludes(&self, subscriber: &Subscriber) -> bool {
+        (self.peers && subscriber.peer) || self.origin == Some(subscriber.pseudonym)
+    }
+}
+
+/// The envelopes that somebody follows, by address and audience, each in log order.
+///
+/// Whoever published is spared the echo, if nobody else published to the address in the same commit: then one frame for
+/// all is worth more.
+fn groups(listeners: &Listeners, stored: Vec<Stored>) -> Vec<(Except, Group)> {
+    let mut origins: HashMap<Address, Option<Pseudonym>> = HashMap::new();
+    for envelope in &stored {
+        let origin = origins
+            .entry(envelope.address)
+            .or_insert(Some(envelope.origin));
+        *origin = origin.filter(|origin| *origin == envelope.origin);
+    }
+    let mut groups: Vec<(Except, Group)> = Vec::new();
+    let mut open: HashMap<(Address, Except), usize> = HashMap::new();
+    for stored in stored {
+        let address = stored.address;
         if !listeners.by_address.contains_key(&address) {
             continue;
         }
-        let row = Row::of(&envelope);
-        let group = open.get(&address).and_then(|index| groups.get_mut(*index));
-        if let Some(group) = group.filter(|group| group.has_room(&row)) {
+        let except = Except {
+            peers: stored.peer,
+            origin: origins.get(&address).copied().flatten(),
+        };
+        let row = Row::of(&stored.envelope);
+        let group = open
+            .get(&(address, except))
+            .and_then(|index| groups.get_mut(*index));
+        if let Some((_, group)) = group.filter(|(_, group)| group.has_room(&row)) {
             group.push(row);
             continue;
         }
-        open.insert(address, groups.len());
+        open.insert((address, except), groups.len());
         let mut group = Group::new(address, row.time);
         group.push(row);
-        groups.push(group);
+        groups.push((except, group));
     }
     groups
 }

@@ -11,7 +11,10 @@ use ailurus::{
 };
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use tokio::{sync::oneshot, task::JoinError};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinError,
+};
 
 use super::{
     Client,
@@ -36,7 +39,7 @@ pub(super) async fn serve(client: Arc<Client>, sender: FrameSender, receiver: Fr
             } else {
                 client.connection.exporter().ok()
             },
-            network: Some(Network::of(client.connection.remote_addr().ip())),
+            network: Network::of(client.connection.remote_addr().ip()),
         },
         client,
         sender,
@@ -173,12 +176,30 @@ impl Stream {
             Admitted::Read(query) => {
                 let session = self.session;
                 let since = Instant::now();
-                let response = read(&self.client, move |client| {
+                let permits = if query.is_long() {
+                    &shared.long_readers
+                } else {
+                    &shared.readers
+                };
+                let response = read_with(permits, &self.client, move |client| {
                     let shared = &client.shared;
                     shared.service.read(&session, shared.clock.now(), &query)
                 })
                 .await?;
                 self.client.answered(since);
+                self.pending.push_back(Pending::Ready(response));
+            }
+            Admitted::Reconcile(request) => {
+                let session = self.session;
+                let client = Arc::clone(&self.client);
+                // Takes half a second at its first round, so none of the few permits for short reads.
+                let response = tokio::task::spawn_blocking(move || {
+                    let shared = &client.shared;
+                    shared
+                        .service
+                        .reconcile(&session, shared.clock.now(), &request)
+                })
+                .await?;
                 self.pending.push_back(Pending::Ready(response));
             }
             Admitted::Sync { cursor, follow } => {
@@ -232,7 +253,11 @@ impl Stream {
         let client = Arc::clone(&self.client);
         let shared = &client.shared;
         // Before the leases are read, so that none that comes meanwhile is missed.
-        let mut subscription = shared.live.subscribe(self.session.pseudonym);
+        let mut subscription = {
+            let pseudonym = self.session.pseudonym;
+            let peer = shared.service.is_peer(&pseudonym);
+            shared.live.subscribe(pseudonym, peer)
+        };
         let (hello, mut catch_up) = self.begin(cursor).await?;
         let mut head = vec![hello];
         let mut tail = Some(caught_up());
@@ -348,8 +373,16 @@ async fn read<T: Send + 'static>(
     client: &Arc<Client>,
     read: impl FnOnce(&Client) -> T + Send + 'static,
 ) -> Result<T, StreamError> {
-    let readers = Arc::clone(&client.shared.readers);
-    let permit = readers
+    read_with(&client.shared.readers, client, read).await
+}
+
+/// The same with one of these permits.
+async fn read_with<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    client: &Arc<Client>,
+    read: impl FnOnce(&Client) -> T + Send + 'static,
+) -> Result<T, StreamError> {
+    let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(|_| StreamError::Stopping)?;

@@ -209,13 +209,13 @@ mod tests {
         let now = UnixMillis::from_secs(1_000);
         let network = |ip: &str| Network::of(ip.parse().expect("an address"));
         let (here, there) = (network("192.0.2.1"), network("198.51.100.1"));
-        assert_eq!(admission.take(&ALICE, Some(&here), now, 10, 0), Ok(()));
+        assert_eq!(admission.take(&ALICE, here.as_ref(), now, 10, 0), Ok(()));
         assert_eq!(
-            admission.take(&BOB, Some(&here), now, 1, 0),
+            admission.take(&BOB, here.as_ref(), now, 1, 0),
             Err(Reason::NetworkLimited)
         );
-        assert_eq!(admission.take(&BOB, Some(&there), now, 1, 0), Ok(()));
+        assert_eq!(admission.take(&BOB, there.as_ref(), now, 1, 0), Ok(()));
         let later = now.after(Duration::from_secs(1));
-        assert_eq!(admission.take(&BOB, Some(&here), later, 1, 0), Ok(()));
+        assert_eq!(admission.take(&BOB, here.as_ref(), later, 1, 0), Ok(()));
     }
 }

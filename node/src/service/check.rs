@@ -22,6 +22,8 @@ use crate::store::{Introduced, Keys};
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) session: Session,
+    /// It comes from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: WriteKind,
 }
 
@@ -32,10 +34,23 @@ pub(crate) enum WriteKind {
     Release(Vec<Address>),
 }
 
+impl Write {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let WriteKind::Publish(publish) = &self.kind else {
+            return 1_024;
+        };
+        let items = publish.items.iter();
+        items.map(|item| item.sealed.len().saturating_add(64)).sum()
+    }
+}
+
 /// The same request, checked.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) pseudonym: Pseudonym,
+    /// It came from another super node.
+    pub(crate) peer: bool,
     pub(crate) kind: CheckedKind,
 }
 
@@ -106,6 +121,7 @@ impl Checker {
 
     fn parse(&mut self, now: UnixMillis, write: Write) -> Checked {
         let session = write.session;
+        let peer = write.peer;
         let kind = match write.kind {
             WriteKind::Publish(publish) => match self.publish(now, publish) {
                 Ok((keys, items)) => CheckedKind::Publish(keys, items),
@@ -119,6 +135,7 @@ impl Checker {
         };
         Checked {
             pseudonym: session.pseudonym,
+            peer,
             kind,
         }
     }

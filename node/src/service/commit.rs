@@ -33,9 +33,14 @@ pub(crate) struct Committed {
 }
 
 /// A new envelope.
+#[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) address: Address,
     pub(crate) envelope: Envelope,
+    /// Who published it.
+    pub(crate) origin: Pseudonym,
+    /// That was another super node, which tells the others by itself.
+    pub(crate) peer: bool,
 }
 
 #[derive(Default)]
@@ -131,11 +136,13 @@ fn apply(
             for (index, item) in items.iter().enumerate() {
                 let reason = match item {
                     Err(reason) => Some(*reason),
-                    Ok(envelope) => match writer.append(keys, envelope, &keep)? {
+                    Ok(envelope) => match writer.append(keys, envelope, request.peer, &keep)? {
                         Append::Stored(_) => {
                             changes.stored.push(Stored {
                                 address: keys.address,
                                 envelope: envelope.clone(),
+                                origin: request.pseudonym,
+                                peer: request.peer,
                             });
                             None
                         }

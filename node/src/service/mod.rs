@@ -4,12 +4,15 @@
 //! and commit the requests of many clients together: [`Service::admit`], [`Checker::check`], [`Service::commit`].
 
 mod admission;
+mod announce;
 mod check;
 mod commit;
 mod cursor;
 mod digest;
 mod load;
+mod neighbours;
 mod network;
+mod reconcile;
 mod register;
 mod seen;
 mod sync;
@@ -22,7 +25,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            CaughtUp, Fetch, Load, Publish, Reason, Request, Response, request, response::Kind,
+            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
+            request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -35,6 +39,8 @@ use self::{
     cursor::Cursors,
     digest::{Answered, DigestQuery, ListQuery},
     load::LoadMeter,
+    neighbours::Neighbours,
+    reconcile::Reconciliations,
     register::Rules,
     seen::Seen,
 };
@@ -48,6 +54,7 @@ pub use self::network::Network;
 pub(crate) use self::{
     check::{Checked, Checker, Write, WriteKind},
     commit::{Committed, Stored},
+    reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
 
@@ -75,6 +82,8 @@ pub struct Service {
     checker: Mutex<Checker>,
     seen: Seen,
     load: LoadMeter,
+    neighbours: Neighbours,
+    reconciliations: Reconciliations,
 }
 
 /// What is to be done about a request.
@@ -87,14 +96,27 @@ pub(crate) enum Admitted {
     Sync { cursor: Bytes, follow: bool },
     /// Something is to be read, which may wait for the disk.
     Read(Read),
+    /// A round of reconciliation is to be answered, which reads a lot at first.
+    Reconcile(Reconcile),
 }
 
 /// What is to be read for a client, with [`Service::read`].
 #[derive(Debug)]
 pub(crate) enum Read {
-    Fetch { address: Address, id: EnvelopeId },
+    Fetch {
+        address: Option<Address>,
+        id: EnvelopeId,
+    },
+    Announce(Announce),
     Digest(DigestQuery),
     List(ListQuery),
+}
+
+impl Read {
+    /// Whether it may read many envelopes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Digest(_) | Self::List(_))
+    }
 }
 
 impl Service {
@@ -106,6 +128,8 @@ impl Service {
             checker: Mutex::new(Checker::new(node)),
             seen: Seen::default(),
             load: LoadMeter::default(),
+            neighbours: Neighbours::new(&store),
+            reconciliations: Reconciliations::default(),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -124,10 +148,42 @@ impl Service {
                 self.commit(now, &checked).responses
             }
             Admitted::Read(read) => vec![self.read(session, now, &read)],
+            Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
         }
+    }
+
+    /// Answers many requests, each with one response in their order: what they write is checked together and committed
+    /// in one transaction, as the server does it. For tools that fill a store.
+    ///
+    /// What reads sees what was there before; a `Sync`, whose answer is many responses, is refused as malformed.
+    pub fn handle_all(&self, requests: Vec<(Session, Request)>, now: UnixMillis) -> Vec<Response> {
+        let mut writes = Vec::with_capacity(requests.len());
+        let mut answers = Vec::with_capacity(requests.len());
+        for (session, request) in requests {
+            answers.push(match self.admit(&session, now, request) {
+                Admitted::Answer(response) => Some(response),
+                Admitted::Write(write) => {
+                    writes.push(write);
+                    None
+                }
+                Admitted::Read(read) => Some(self.read(&session, now, &read)),
+                Admitted::Reconcile(request) => Some(self.reconcile(&session, now, &request)),
+                Admitted::Sync { .. } => Some(self.refuse(Reason::Malformed, now)),
+            });
+        }
+        let checked = {
+            let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+            checker.check(now, writes)
+        };
+        self.charge(now, &checked);
+        let mut committed = self.commit(now, &checked).responses.into_iter();
+        answers
+            .into_iter()
+            .filter_map(|answer| answer.or_else(|| committed.next()))
+            .collect()
     }
 
     /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
@@ -137,13 +193,17 @@ impl Service {
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
-        let expired = self.store.write(|writer| {
+        let load = self.load(now);
+        let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
+            writer.keep_load(&load)?;
             writer.expire(now, self.limits.strangers)
         })?;
+        expired.more |= self.seen.is_waiting();
         self.metrics.expired.inc_by(expired.envelopes as u64);
+        self.reconciliations.expire(now);
         self.metrics.count_ended(&expired.ended);
         self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
@@ -158,6 +218,18 @@ impl Service {
     /// What is kept.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The node's own key.
+    pub(crate) fn node(&self) -> &NodeKey {
+        &self.node
+    }
+
+    /// Checks and commits on the spot what another node sent.
+    pub(crate) fn take_from_peer(&self, now: UnixMillis, writes: Vec<Write>) -> Vec<Response> {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = checker.check(now, writes);
+        self.commit(now, &checked).responses
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -207,9 +279,12 @@ impl Service {
                 Some(addresses) => self.write(session, WriteKind::Release(addresses)),
                 None => Admitted::Answer(self.refuse(Reason::Malformed, now)),
             },
-            request::Kind::Announce(_) | request::Kind::Reconcile(_) => {
-                Admitted::Answer(self.refuse(Reason::Malformed, now))
+            // A replay could undo what the client has said since.
+            request::Kind::Announce(_) if session.early => {
+                Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
+            request::Kind::Announce(announce) => Admitted::Read(Read::Announce(announce)),
+            request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
         }
     }
 
@@ -232,7 +307,11 @@ impl Service {
             now,
         };
         let seen = self.seen.take();
-        commit::commit(&self.store, &rules, &self.metrics, &seen, checked)
+        let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
+        if !committed.changed.is_empty() {
+            self.sort_out_peers(&committed.changed);
+        }
+        committed
     }
 
     /// How busy the node is.
@@ -260,8 +339,12 @@ impl Service {
 
     /// Answers from the store, and charges for what it took to read.
     pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
+        if let Read::Announce(announce) = read {
+            return self.announce(session, now, announce);
+        }
         let answered = self.store.read(|reader| match read {
-            Read::Fetch { address, id } => fetch(reader, session, now, address, id),
+            Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
+            Read::Announce(_) => Ok(Err(Reason::Malformed)),
             Read::Digest(query) => query.answer(reader, session, now),
             Read::List(query) => query.answer(reader, session, now),
         });
@@ -338,6 +421,7 @@ impl Service {
     fn write(&self, session: &Session, kind: WriteKind) -> Admitted {
         Admitted::Write(Write {
             session: *session,
+            peer: self.is_peer(&session.pseudonym),
             kind,
         })
     }
@@ -365,6 +449,10 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             };
             (register.leases.len().saturating_add(hops).max(1), 0)
         }
+        request::Kind::Announce(announce) => {
+            let signatures = announce.announcements.len().saturating_mul(2);
+            (signatures.max(1), 0)
+        }
         request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
         _ => (1, 0),
     }
@@ -375,22 +463,37 @@ fn fetch(
     reader: &Reader,
     session: &Session,
     now: UnixMillis,
-    address: &Address,
+    address: Option<&Address>,
     id: &EnvelopeId,
 ) -> Result<Answered, StoreError> {
-    if !reader.has_lease(&session.pseudonym, address, now)? {
-        return Ok(Err(Reason::NotRegistered));
-    }
-    let Some(row) = reader.fetch(address, id, now)? else {
+    let found = match address {
+        Some(address) => Some(*address),
+        None => reader.address_of(id)?,
+    };
+    let Some(found) = found else {
         return Ok(Err(Reason::NotFound));
     };
-    let mut group = Group::new(*address, row.time);
+    if !reader.has_lease(&session.pseudonym, &found, now)? {
+        // Without an address, nobody is told whether the envelope is here.
+        return Ok(Err(match address {
+            Some(_) => Reason::NotRegistered,
+            None => Reason::NotFound,
+        }));
+    }
+    let Some(row) = reader.fetch(&found, id, now)? else {
+        return Ok(Err(Reason::NotFound));
+    };
+    let mut group = Group::new(found, row.time);
     group.push(row);
     Ok(Ok((group.into_response(), 1)))
 }
 
+/// A super node may leave the address out: a reconciliation tells it ids only.
 fn parse_fetch(fetch: &Fetch) -> Option<Read> {
-    let address = Address::try_from(fetch.address.as_ref()).ok()?;
+    let address = match fetch.address.as_ref() {
+        [] => None,
+        address => Some(Address::try_from(address).ok()?),
+    };
     let id = EnvelopeId::try_from(fetch.id.as_ref()).ok()?;
     Some(Read::Fetch { address, id })
 }

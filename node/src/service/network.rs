@@ -10,9 +10,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of an address; IPv4 addresses that are written as IPv6 count as IPv4.
-    pub fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
+    /// The network of an address; IPv4 addresses that are written as IPv6 count as IPv4. None of this machine itself: a
+    /// proxy on it stands for everybody.
+    pub fn of(ip: IpAddr) -> Option<Self> {
+        let ip = ip.to_canonical();
+        if ip.is_loopback() {
+            return None;
+        }
+        Some(match ip {
             IpAddr::V4(ip) => {
                 let [a, b, c, _] = ip.octets();
                 Self {
@@ -27,7 +32,7 @@ impl Network {
                     prefix: [a, b, c, d, e, f],
                 }
             }
-        }
+        })
     }
 }
 
@@ -38,6 +43,7 @@ mod tests {
     #[test]
     fn neighbours_share_a_network() {
         let of = |ip: &str| Network::of(ip.parse().expect("an address"));
+        assert_eq!((of("127.0.0.1"), of("::1")), (None, None));
         assert_eq!(of("192.0.2.1"), of("192.0.2.254"));
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.7"));
         assert_ne!(of("192.0.2.1"), of("192.0.3.1"));

@@ -180,14 +180,8 @@ impl Desk<'_> {
         if writer.extend_lease(place.row, address, lease.end_s)? {
             return Ok(None);
         }
-        let limits = self.rules.limits;
-        let most = if place.peer {
-            limits.addresses_per_peer
-        } else {
-            limits.addresses_per_client
-        };
-        if place.leases >= most {
-            return Ok(Some(Reason::ClientFull));
+        if let Some(reason) = self.full(writer, place.peer, place.leases) {
+            return Ok(Some(reason));
         }
         let version = match place.version {
             Some(version) => version,
@@ -200,12 +194,30 @@ impl Desk<'_> {
         Ok(None)
     }
 
+    /// Why there is no room for one more lease of somebody who has so many.
+    fn full(&self, writer: &Writer, peer: bool, leases: u64) -> Option<Reason> {
+        let limits = self.rules.limits;
+        let most = if peer {
+            limits.addresses_per_peer
+        } else {
+            limits.addresses_per_client
+        };
+        if leases >= most {
+            return Some(Reason::ClientFull);
+        }
+        (writer.totals().leases >= limits.leases).then_some(Reason::NodeFull)
+    }
+
     /// Makes a registration, for which somebody farther away may have to go.
     fn let_in(
         &mut self,
         writer: &mut Writer,
         peer: bool,
     ) -> Result<Result<Place, Reason>, StoreError> {
+        // A registration without a lease would never end.
+        if let Some(reason) = self.full(writer, peer, 0) {
+            return Ok(Err(reason));
+        }
         let newcomer = match self.introduced {
             _ if peer => Newcomer::Peer,
             Some(introduced) => Newcomer::Introduced(introduced),
@@ -259,5 +271,85 @@ pub(super) fn refusal(index: usize, reason: Reason) -> Refusal {
     Refusal {
         index: u32::try_from(index).unwrap_or(u32::MAX),
         reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use ailurus::{
+        crypto::{AccessKey, NodeKey, SeededEntropy, SigningKey},
+        wire::node::{Response, response::Kind},
+    };
+
+    use super::*;
+    use crate::{
+        service::{Checked, Service, check::CheckedKind},
+        store::{Keys, Store},
+    };
+
+    const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
+
+    fn register(service: &Service, client: u8) -> Option<Reason> {
+        let blinded = SigningKey::random(&mut SeededEntropy::from_u64(1)).public();
+        let access = AccessKey::from_bytes([1; 32]);
+        let lease = CheckedLease {
+            keys: Keys {
+                address: Address::of(&blinded, &access),
+                blinded,
+                access,
+            },
+            end_s: NOW.as_secs() + 1,
+            delegated: false,
+        };
+        let checked = Checked {
+            pseudonym: Pseudonym::from_bytes([client; 32]),
+            peer: false,
+            kind: CheckedKind::Register {
+                leases: vec![Ok(lease)],
+                introduced: None,
+            },
+        };
+        let committed = service.commit(NOW, &[checked]);
+        let [
+            Response {
+                kind: Some(Kind::Registered(registered)),
+            },
+        ] = committed.responses.as_slice()
+        else {
+            panic!("one answer, not {:?}", committed.responses);
+        };
+        let refusal = registered.refusals.first();
+        refusal.map(Refusal::reason)
+    }
+
+    #[test]
+    fn a_busy_node_takes_no_new_strangers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("node.db")).expect("a database");
+        let limits = Limits {
+            refuse_strangers_above_permille: 500,
+            leases: 2,
+            ..Limits::default()
+        };
+        let service = Service::new(Arc::new(store), limits, NodeKey::from_bytes([5; 32]));
+        let busy = |second: u64, used_ms: u64| {
+            let at = NOW.after(Duration::from_secs(second));
+            let used = Duration::from_millis(used_ms);
+            service.load_meter().sample_cpu(at, used, 1);
+        };
+        assert_eq!(register(&service, 1), None);
+        busy(0, 0);
+        busy(10, 9_000);
+        assert_eq!(register(&service, 2), Some(Reason::NoStrangers));
+        assert_eq!(service.load(NOW).cpu_permille, 900);
+        // Whoever is there stays.
+        assert_eq!(register(&service, 1), None);
+        busy(40, 9_500);
+        assert_eq!(register(&service, 2), None);
+        // The last lease was the second; and nobody is registered without one.
+        assert_eq!(register(&service, 3), Some(Reason::NodeFull));
+        assert_eq!(service.store().registrations(), 2);
     }
 }

@@ -43,6 +43,11 @@ impl Seen {
         some
     }
 
+    /// Whether there is more to take.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting().is_empty()
+    }
+
     fn waiting(&self) -> MutexGuard<'_, HashMap<Pseudonym, u64>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

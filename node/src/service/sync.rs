@@ -66,6 +66,8 @@ impl CatchUp {
             .filter(|place| place.position <= end && place.version <= registration.version);
         let leases = reader.leases(&registration, now)?;
         let start = Place {
+            // What is older, a super node finds by reconciliation.
+            position: if registration.peer { end } else { 0 },
             version: registration.version,
             ..Place::default()
         };
@@ -99,10 +101,14 @@ impl CatchUp {
             version: registration.version,
             ..Place::default()
         };
+        let mut place = before.as_ref().map_or(start, |before| before.place);
+        if registration.peer {
+            place.version = registration.version;
+        }
         self.served = Some(Served {
             registration,
             leases,
-            place: before.as_ref().map_or(start, |before| before.place),
+            place,
             told: before.and_then(|before| before.told),
             found: VecDeque::new(),
             found_to: 0,
@@ -251,7 +257,8 @@ impl Served {
                 Some(_) => position,
                 None => self.found_to,
             };
-            let Some(row) = reader.envelope(position, now)? else {
+            let peer = self.registration.peer;
+            let Some(row) = reader.envelope(position, peer, now)? else {
                 continue;
             };
             let Some(address) = self.leases.get(lease).map(|lease| lease.address) else {

@@ -18,7 +18,7 @@ impl Writer {
             .prepare_cached("DELETE FROM revocations WHERE until_s <= ?1")?
             .execute([to_sql(now.as_secs())])?;
         let rows = self.rows(
-            "SELECT DISTINCT c.registration_row FROM revocations r JOIN chains c ON c.chain = r.chain LIMIT ?1",
+            "SELECT DISTINCT c.registration_row FROM revocations r CROSS JOIN chains c ON c.chain = r.chain LIMIT ?1",
             AT_ONCE,
         )?;
         self.evict_all(&rows, Reason::Revoked, now)

@@ -41,6 +41,7 @@ impl Writer {
     ) -> Result<Expired, StoreError> {
         let mut rows = HashSet::new();
         let envelopes = self.expire_envelopes(now, &mut rows)?;
+        self.expire_peers(now)?;
         let mut registrations = HashSet::new();
         let leases = self.expire_leases(now, &mut rows, &mut registrations)?;
         let mut pseudonyms = Vec::with_capacity(registrations.len());
@@ -138,6 +139,7 @@ impl Writer {
             rows.insert(*address);
             registrations.insert(*registration);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(ended.len() as u64);
         Ok(ended.len())
     }
 

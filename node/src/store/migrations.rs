@@ -6,7 +6,11 @@ use super::StoreError;
 
 /// Migration n leads from version n to n + 1. Never change one that was released: add another, and a stored file of the
 /// version before to the tests.
-const MIGRATIONS: [&str; 2] = [include_str!("0001.sql"), include_str!("0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("0001.sql"),
+    include_str!("0002.sql"),
+    include_str!("0003.sql"),
+];
 
 /// Brings a database to the current version, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -22,4 +26,14 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Checks that a database is of the current version, for whoever must not change it.
+pub(super) fn require_current(connection: &Connection) -> Result<(), StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match usize::try_from(found) {
+        Ok(done) if done == MIGRATIONS.len() => Ok(()),
+        Ok(done) if done < MIGRATIONS.len() => Err(StoreError::Older(found)),
+        _ => Err(StoreError::Newer(found)),
+    }
 }

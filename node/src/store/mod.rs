@@ -3,10 +3,13 @@
 //! There is one writer and a few readers. The writer commits with `synchronous=FULL`, so what [`Store::write`] returns
 //! `Ok` for survives a power cut.
 
+pub(crate) mod backup;
+pub(crate) mod beside;
 mod digest;
 mod endings;
 mod expiry;
 mod migrations;
+mod peers;
 mod reader;
 mod registrations;
 mod totals;
@@ -29,6 +32,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use digest::IdSum;
 pub use expiry::Expired;
+pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;
@@ -132,6 +136,16 @@ impl Store {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A number that changes when another process has written to the database: a command of the operator.
+    pub(crate) fn outside_version(&self) -> Result<i64, StoreError> {
+        self.writer().outside_version()
+    }
+
+    /// Bytes that may still be written to the database's disk, if the system says.
+    pub(crate) fn disk_free(&self) -> Option<u64> {
+        crate::check::disk_free(&self.path)
+    }
+
     pub(crate) fn cursor_key(&self) -> &AeadKey {
         &self.cursor_key
     }
@@ -201,6 +215,11 @@ pub enum StoreError {
         "the database has schema version {0}, which is newer than this program; update ailurus-node"
     )]
     Newer(i64),
+    /// Made by an earlier version, and may not be changed now.
+    #[error(
+        "the database has schema version {0}, which is older than this program; start this ailurus-node once, which brings it up to date"
+    )]
+    Older(i64),
     /// A row that this program would not have written.
     #[error("the database holds a {0} that cannot be right; restore it from a backup")]
     Corrupt(&'static str),

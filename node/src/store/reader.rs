@@ -26,6 +26,8 @@ pub(crate) struct Registration {
     pub(crate) version: u64,
     /// When the client was here last as far as it was noted, Unix seconds.
     pub(crate) seen_s: u64,
+    /// It is that of another super node.
+    pub(crate) peer: bool,
 }
 
 /// A lease that has not ended.
@@ -95,7 +97,7 @@ impl Reader {
         let found = self
             .connection
             .prepare_cached(
-                "SELECT row, id, version, seen_s FROM registrations WHERE pseudonym = ?1",
+                "SELECT row, id, version, seen_s, peer FROM registrations WHERE pseudonym = ?1",
             )?
             .query_row([pseudonym.as_bytes().as_slice()], |row| {
                 Ok(Registration {
@@ -103,6 +105,7 @@ impl Reader {
                     id: row.get(1)?,
                     version: from_sql(row.get(2)?),
                     seen_s: from_sql(row.get(3)?),
+                    peer: row.get(4)?,
                 })
             })
             .optional()?;
@@ -152,17 +155,19 @@ impl Reader {
         Ok(())
     }
 
-    /// The envelope at a position, unless its time is over.
+    /// The envelope at a position, unless its time is over, or it came from a super node while only what came from clients
+    /// is asked for.
     pub(crate) fn envelope(
         &self,
         position: u64,
+        clients_only: bool,
         now: UnixMillis,
     ) -> Result<Option<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT time_ms, kind, length(sealed), CASE WHEN length(sealed) > ?2 THEN id ELSE sealed END
-             FROM envelopes WHERE position = ?1",
+             FROM envelopes WHERE position = ?1 AND (peer = 0 OR NOT ?3)",
         )?;
-        let mut rows = statement.query((to_sql(position), MAX_INLINE as i64))?;
+        let mut rows = statement.query((to_sql(position), MAX_INLINE as i64, clients_only))?;
         match rows.next()? {
             Some(row) => parse(row, now, MAX_INLINE as u64),
             None => Ok(None),
@@ -236,4 +241,4 @@ fn parse(row: &SqlRow<'_>, now: UnixMillis, inline: u64) -> Result<Option<Row>, 
 /// Bytes of a signature, which stands before the body.
 const SIGNATURE: u64 = 64;
 /// Statements kept prepared: all there are.
-const STATEMENTS: usize = 24;
+const STATEMENTS: usize = 40;

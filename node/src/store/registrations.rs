@@ -165,7 +165,7 @@ impl Writer {
             .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
             .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
-        let quota = quota.unwrap_or(to_sql(otherwise));
+        let quota = quota.unwrap_or_else(|| to_sql(otherwise));
         let full = self
             .connection
             .prepare_cached(
@@ -206,6 +206,7 @@ impl Writer {
                 addresses.insert(lease.get::<_, i64>(0)?);
             }
         }
+        self.totals.leases = self.totals.leases.saturating_sub(addresses.len() as u64);
         self.drop_empty_addresses(&addresses)?;
         let pseudonym = self.drop_registration(row)?;
         if let Some(pseudonym) = &pseudonym {

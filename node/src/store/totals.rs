@@ -18,18 +18,20 @@ pub(crate) struct Totals {
     pub(crate) peers: u64,
     /// Clients that are to be told why their leases ended.
     pub(crate) endings: u64,
+    /// Leases of clients and peers.
+    pub(crate) leases: u64,
 }
 
 impl Totals {
-    /// What the last commit left, or what is counted once in a database that has none yet.
+    /// What the last commit left, or what is counted once in a database that has none yet, or others.
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
         let stored: Option<Vec<u8>> = connection
             .query_row("SELECT value FROM meta WHERE name = ?1", [NAME], |row| {
                 row.get(0)
             })
             .optional()?;
-        if let Some(stored) = stored {
-            return Self::parse(&stored).ok_or(StoreError::Corrupt(NAME));
+        if let Some(totals) = stored.and_then(|stored| Self::parse(&stored)) {
+            return Ok(totals);
         }
         let totals = Self::count(connection)?;
         totals.save(connection)?;
@@ -59,6 +61,7 @@ impl Totals {
             self.strangers,
             self.peers,
             self.endings,
+            self.leases,
         ]
     }
 
@@ -77,6 +80,7 @@ impl Totals {
             strangers: next()?,
             peers: next()?,
             endings: next()?,
+            leases: next()?,
         })
     }
 
@@ -93,10 +97,11 @@ impl Totals {
             )?,
             peers: one("SELECT count(*) FROM registrations WHERE peer = 1")?,
             endings: one("SELECT count(*) FROM endings")?,
+            leases: one("SELECT count(*) FROM leases")?,
         })
     }
 }
 
 const NAME: &str = "totals";
-const NUMBERS: usize = 6;
+const NUMBERS: usize = 7;
 const LENGTH: usize = NUMBERS * 8;

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use ailurus::{
     channel::{Address, Envelope, EnvelopeId},
     crypto::Pseudonym,
+    wire::node::Load,
 };
+use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Keys, StoreError, Totals, from_sql, to_sql};
@@ -78,6 +80,22 @@ impl Writer {
         &self.totals
     }
 
+    pub(super) fn outside_version(&self) -> Result<i64, StoreError> {
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// Keeps how busy the node is for `ailurus-node status`.
+    pub(crate) fn keep_load(&mut self, load: &Load) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
+            )?
+            .execute((LOAD, load.encode_to_vec()))?;
+        Ok(())
+    }
+
     pub(super) fn set_meta(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.connection
             .execute("UPDATE meta SET value = ?2 WHERE name = ?1", (name, value))?;
@@ -110,11 +128,12 @@ impl Writer {
         result
     }
 
-    /// Puts an envelope at the end of the log.
+    /// Puts an envelope at the end of the log; `peer` says that it came from another super node.
     pub(crate) fn append(
         &mut self,
         keys: &Keys,
         envelope: &Envelope,
+        peer: bool,
         keep: &Keep,
     ) -> Result<Append, StoreError> {
         let id = envelope.id();
@@ -133,7 +152,8 @@ impl Writer {
         let inserted = self
             .connection
             .prepare_cached(
-                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO envelopes (address_row, id, time_ms, kind, sealed, peer)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (id) DO NOTHING",
             )?
             .execute((
@@ -142,6 +162,7 @@ impl Writer {
                 to_sql(header.time.as_millis()),
                 header.kind as u8,
                 envelope.sealed().as_ref(),
+                peer,
             ))?;
         if inserted == 0 {
             return Ok(Append::Known);
@@ -202,6 +223,7 @@ impl Writer {
                 "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+        self.totals.leases = self.totals.leases.saturating_add(1);
         Ok(())
     }
 
@@ -226,6 +248,7 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
+        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
         self.drop_empty_addresses(&rows)?;
         self.drop_empty_registration(registration)?;
         Ok(())
@@ -334,3 +357,5 @@ impl Writer {
 const STATEMENTS: usize = 96;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
+/// The row of `meta` that says how busy the node is.
+pub(super) const LOAD: &str = "load";

@@ -3,8 +3,12 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use ailurus::crypto::NodeSecret;
+use ailurus::channel::record::salt;
+use ailurus::channel::{Epoch, NewChannel, NodeLink, SignedRecord};
+use ailurus::client::SystemClock;
+use ailurus::crypto::{NodeKey, NodeSecret, OsEntropy};
 use ailurus::net::{Dht, DhtError, DhtMode};
+use ailurus::wire::time::Clock as _;
 
 /// The system's, for which distributions package libtorrent.
 const PYTHON: &str = "/usr/bin/python3";
@@ -68,6 +72,55 @@ async fn we_read_what_libtorrent_puts() {
         let signed = signed_bytes(&[5], seq, value.as_bytes());
         assert_eq!(secret.public().verify(&signed, &item.signature), Ok(()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_a_channel_pass_through_libtorrent() {
+    let Some(mut libtorrent) = Libtorrent::start() else {
+        return;
+    };
+    let now = SystemClock::default().now();
+    let epoch = Epoch::of(now);
+    let access = NewChannel::create(epoch, &mut OsEntropy).access;
+    let signer = access
+        .record_signer(epoch)
+        .expect("keys")
+        .expect("a writer");
+    let secret = access.record_secret(epoch);
+    let (key, node) = (*signer.key(), NodeKey::from_bytes([7; 32]));
+    let node = NodeLink::new(node, "node.example", 4_433).expect("a link");
+    let record = signer.sign(&secret, &node, now, &mut OsEntropy);
+    let seq = i64::try_from(record.seq).expect("not that far");
+
+    let dht = libtorrent.join().await;
+    let place = (key.as_bytes(), salt(record.slot));
+    dht.put(
+        place.0,
+        &place.1,
+        seq,
+        &record.value,
+        &record.signature,
+        None,
+    )
+    .await
+    .expect("its nodes take it, so the blinded key's signature is right");
+    let found = libtorrent.get(place.0, &place.1).expect("found");
+    assert_eq!(
+        found,
+        (record.value.to_vec(), seq, record.signature.to_vec())
+    );
+
+    // And what libtorrent gave is what a member opens.
+    let found = SignedRecord {
+        slot: record.slot,
+        seq: u64::try_from(found.1).expect("not negative"),
+        value: found.0.try_into().expect("of one length"),
+        signature: found.2.try_into().expect("64 bytes"),
+    };
+    assert_eq!(found.open(&key, &secret, now), Ok(node.clone()));
+    let again = libtorrent.join().await.read(place.0, &place.1).await;
+    let again = again.expect("nodes answer").expect("found");
+    assert_eq!((again.seq, again.value), (seq, record.value.to_vec()));
 }
 
 /// What BEP 44 signs.

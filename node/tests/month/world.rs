@@ -141,6 +141,31 @@ impl Phone {
                     self.engine.released(&key).expect("released");
                     talk.released();
                 }
+                Step::Announce => {
+                    let mut waiting = self.engine.announce(&key, own_now).expect("announcements");
+                    while let Some(announcing) = waiting.pop() {
+                        for answer in ask(&announcing.request) {
+                            match answer {
+                                response::Kind::Announced(answer) => waiting.extend(
+                                    self.engine
+                                        .announced(&key, &announcing, &answer, own_now)
+                                        .expect("told"),
+                                ),
+                                response::Kind::Refused(refused) => self
+                                    .engine
+                                    .announcing_refused(
+                                        &key,
+                                        &announcing,
+                                        refused.reason(),
+                                        own_now,
+                                    )
+                                    .expect("refused"),
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                    }
+                    talk.announced();
+                }
                 Step::Sync => {
                     let request = self.engine.sync(&key, false).expect("a request");
                     let mut batches = Vec::new();

@@ -15,6 +15,7 @@ use crate::wire::{content::Content, limits::MAX_HINTS, time::UnixMillis};
 
 use super::{
     Engine, Error, adjusted, check_name,
+    node_lists::{hint, hint_own},
     nodes::{choose, offer},
     outgoing::queue,
     view::channel_row,
@@ -68,6 +69,7 @@ impl Engine {
             }
             choose(tx, now, |_| ())?;
             if let Some(row) = tx.find_channel(&id)? {
+                hint(tx, row, &link.nodes, now)?;
                 return widen(tx, row, link, now, entropy);
             }
             for moved in tx.channels()? {
@@ -76,6 +78,7 @@ impl Engine {
                     && moved.name == name
                     && (old.access.admin() == link.access.admin() || old.access.is_redpanda())
                 {
+                    hint(tx, moved.row, &link.nodes, now)?;
                     return catch_up(tx, moved, old, link, now, entropy);
                 }
             }
@@ -91,7 +94,7 @@ impl Engine {
         history: bool,
         now: UnixMillis,
     ) -> Result<Zeroizing<String>, Error> {
-        self.store.read(|tx| {
+        self.store.write(|tx| {
             let row = channel_row(tx, channel)?;
             let stored = tx.channel(row)?;
             if stored.state == ChannelState::Moved {
@@ -115,6 +118,7 @@ impl Engine {
                 name: stored.name,
                 nodes: hints(tx)?,
             };
+            hint_own(tx, row, &link.nodes, now)?;
             Ok(link.to_text()?)
         })
     }
@@ -194,6 +198,7 @@ fn add(
         .add_channel(&stored, now)
         .map_err(|error| exists(error.into(), name))?;
     tx.add_access(&first_access(stored.row, link, 0))?;
+    hint(tx, stored.row, &link.nodes, now)?;
     if link.access.kind().writes() {
         speak_up(tx, &stored, now, entropy)?;
     }

@@ -5,12 +5,13 @@ use crate::crypto::NodeKey;
 use crate::store::{MessageState, Tx};
 use crate::sync::{clock::deletion_time, outbox::is_expired};
 use crate::wire::{
-    limits::{LIFETIME, MAX_AHEAD, ROTATION_REPEATED},
+    limits::{INTRODUCTION_LIFETIME, LIFETIME, MAX_AHEAD, ROTATION_REPEATED},
     time::UnixMillis,
 };
 
 use super::{
     Change, Engine, Error, Message, Notice,
+    node_lists::tell_all,
     outgoing::queue_sealed,
     rotation::{notice_content, repeat_due},
     view::message_from,
@@ -18,7 +19,8 @@ use super::{
 
 impl Engine {
     /// Does what is due after the nodes in `heard` showed their clocks at `now`: deletes epoch secrets that no living
-    /// envelope needs (only if all clocks heard within a week agree within a day), expires what no node took, repeats rotation notices.
+    /// envelope needs (only if all clocks heard within a week agree within a day), expires what no node took, repeats rotation
+    /// notices, tells members of nodes that they could not know, and asks for introductions that were offered.
     pub fn expire(&mut self, heard: &[NodeKey], now: UnixMillis) -> Result<Vec<Change>, Error> {
         let entropy = &mut *self.entropy;
         let addresses = &mut self.addresses;
@@ -42,6 +44,8 @@ impl Engine {
                 deleted = forget_secrets(tx, time)?;
                 tx.drop_pending(time.before(LIFETIME).before(MAX_AHEAD))?;
                 tx.drop_ended_leases(time)?;
+                tx.drop_announced(Epoch::of(time).previous())?;
+                tx.drop_old_introductions(time.before(INTRODUCTION_LIFETIME))?;
             }
             // With no node in reach the own clock has to do: a person should learn that nothing went out.
             let disagree = !clocks.is_empty() && deletion_time(now, &clocks).is_none();
@@ -61,6 +65,7 @@ impl Engine {
                     rotation.repeated = node_now;
                     tx.put_rotation(&rotation)?;
                 }
+                tell_all(tx, node_now, entropy)?;
             }
             Ok::<_, Error>((changes, deleted))
         })?;

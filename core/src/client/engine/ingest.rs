@@ -14,10 +14,16 @@ use crate::store::{
     StoredChannel, Tx,
 };
 use crate::wire::{
-    content::RotationNotice, limits::MAX_CLOCK_DISAGREEMENT, node::Batch, time::UnixMillis,
+    content::{NodeList, RotationNotice},
+    limits::MAX_CLOCK_DISAGREEMENT,
+    node::Batch,
+    time::UnixMillis,
 };
 
-use super::{AddressCache, Change, Engine, Error, Message, Notice, node_by_key, receives, time_at};
+use super::{
+    AddressCache, Change, Engine, Error, Message, Notice, introductions::Control, node_by_key,
+    receives, time_at,
+};
 
 /// What a piece of a node's answer brought.
 #[derive(Default)]
@@ -58,6 +64,12 @@ impl Engine {
             }
             intake.finish()?;
             let mut done = intake.done;
+            for (channel, author, list) in &intake.lists {
+                super::node_lists::take_list(tx, *channel, *author, list, now, entropy)?;
+            }
+            for control in &intake.controls {
+                super::introductions::take_in(tx, control, now, entropy)?;
+            }
             for (channel, notice) in intake.rotations {
                 done.changes
                     .extend(super::rotation::follow(tx, channel, &notice, now, entropy)?);
@@ -79,6 +91,8 @@ struct Intake<'a> {
     channels: HashMap<ChannelRow, ChannelState>,
     done: Ingested,
     rotations: Vec<(AccessRow, RotationNotice)>,
+    lists: Vec<(ChannelRow, AuthorRow, NodeList)>,
+    controls: Vec<Control>,
     authors_touched: HashSet<AuthorRow>,
 }
 
@@ -156,6 +170,8 @@ impl<'a> Intake<'a> {
             channels: HashMap::new(),
             done: Ingested::default(),
             rotations: Vec::new(),
+            lists: Vec::new(),
+            controls: Vec::new(),
             authors_touched: HashSet::new(),
         })
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::channel::{Epoch, HopCount, lease_statement};
 use crate::crypto::{NodeKey, entropy, kdf};
 use crate::discovery::Refusal as Unwanted;
-use crate::store::AccessRow;
+use crate::store::{AccessRow, HeldIntroduction, StoredNode, Tx};
 use crate::sync::{clock::Verdict, leases, session::Work};
 use crate::wire::{
     limits::MAX_LEASES,
@@ -15,7 +15,10 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-use super::{Change, Engine, Error, Notice, node_by_key, nodes::choose, receives, time_at};
+use super::{
+    Change, Engine, Error, Notice, announcing::announces, node_by_key, nodes::choose, receives,
+    time_at,
+};
 use crate::client::types::reason;
 
 /// Leases that were asked for, to be matched with the answer.
@@ -23,6 +26,8 @@ pub struct Registration {
     /// What to send.
     pub request: Request,
     leases: Vec<(AccessRow, Epoch, UnixMillis)>,
+    /// When an introduction was shown with it.
+    shown: Option<UnixMillis>,
 }
 
 impl Engine {
@@ -38,7 +43,8 @@ impl Engine {
                 }
             }
             Ok(Work {
-                leases,
+                leases: leases || shows(tx, &stored, now)?.is_some_and(|shown| shown.leased),
+                announces: announces(tx, &stored, now)?,
                 releases: !tx.releases(stored.row)?.is_empty(),
                 outbox: !tx.outbox_for(stored.row)?.is_empty(),
             })
@@ -57,6 +63,7 @@ impl Engine {
             let stored = node_by_key(tx, node)?;
             let now = time_at(&stored, now);
             let pseudonym = stored.pseudonym.public();
+            let shown = shows(tx, &stored, now)?;
             let mut due = Vec::new();
             for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {
                 for epoch in leases::wanted(now, spread(node, access)) {
@@ -93,7 +100,29 @@ impl Engine {
                         ..Register::default()
                     })),
                     leases,
+                    shown: None,
                 });
+            }
+            let Some(shown) = shown else {
+                return Ok(registrations);
+            };
+            if registrations.is_empty() && shown.leased {
+                registrations.push(Registration {
+                    request: request(Kind::Register(Register::default())),
+                    leases: Vec::new(),
+                    shown: None,
+                });
+            }
+            // The first makes the registration, so it says how near we are.
+            if let Some(first) = registrations.first_mut()
+                && let Some(Kind::Register(register)) = &mut first.request.kind
+            {
+                let held = &shown.held;
+                let proof = held
+                    .introduction
+                    .prove(&held.secret, exporter, &pseudonym)?;
+                register.introduction = Some(proof);
+                first.shown = Some(now);
             }
             Ok(registrations)
         })
@@ -133,6 +162,12 @@ impl Engine {
                 Some(why) => chooser.refused(node, why, now, random),
                 None => chooser.registered(node, HopCount::from_wire(answer.hop_count)),
             })?;
+            counted(
+                tx,
+                node,
+                registration,
+                HopCount::from_wire(answer.hop_count),
+            )?;
             refused.sort_unstable();
             refused.dedup();
             let notice = |reason| {
@@ -142,6 +177,26 @@ impl Engine {
                 })
             };
             Ok(refused.into_iter().map(notice).collect())
+        })
+    }
+
+    /// Takes in that a node refused a whole registration: an introduction that is of no more use is wiped, another is
+    /// not shown again for a day, so that the next registration is that of a stranger.
+    pub fn registration_refused(
+        &mut self,
+        node: &NodeKey,
+        registration: &Registration,
+        reason: Reason,
+    ) -> Result<(), Error> {
+        let Some(shown) = registration.shown else {
+            return Ok(());
+        };
+        self.store.write(|tx| match reason {
+            Reason::Revoked | Reason::IntroductionExpired => Ok(tx.remove_introduction(node)?),
+            Reason::BadIntroduction | Reason::SubtreeFull | Reason::Malformed => {
+                Ok(tx.set_tried(node, shown)?)
+            }
+            _ => Ok(()),
         })
     }
 
@@ -235,11 +290,62 @@ impl Engine {
             let expected = tx.leases_running(stored.row, node_now)?;
             if hello.leases < expected {
                 tx.forget_leases(stored.row)?;
+                tx.forget_announced(stored.row)?;
+                tx.set_counted(node, None)?;
+            }
+            if hello.ended() == Reason::Revoked {
+                tx.remove_introduction(node)?;
             }
             Ok((expected, changes))
         })
     }
 }
+
+/// An introduction to be shown to a node.
+struct Shown {
+    held: HeldIntroduction,
+    /// We hold leases there, so that it is worth a request of its own.
+    leased: bool,
+}
+
+/// The introduction that we hold to a node, unless it has counted us by it or would not a short while ago.
+fn shows(tx: &Tx<'_>, stored: &StoredNode, now: UnixMillis) -> Result<Option<Shown>, Error> {
+    let Some(held) = tx.introduction(stored.link.key())? else {
+        return Ok(None);
+    };
+    let leased = tx.leases_running(stored.row, now)? > 0;
+    let tried = held
+        .tried
+        .is_some_and(|tried| now.since(tried) < SHOWN_AGAIN);
+    // Without leases the node may have forgotten us.
+    let counted = held.counted.is_some() && leased;
+    if counted || tried || held.introduction.expiry() <= now {
+        return Ok(None);
+    }
+    Ok(Some(Shown { held, leased }))
+}
+
+/// Notes as what a node counts us.
+fn counted(
+    tx: &Tx<'_>,
+    node: &NodeKey,
+    registration: &Registration,
+    hops: HopCount,
+) -> Result<(), Error> {
+    let Some(held) = tx.introduction(node)? else {
+        return Ok(());
+    };
+    match registration.shown {
+        _ if hops <= held.introduction.hop_count() => tx.set_counted(node, Some(hops))?,
+        Some(shown) => tx.set_tried(node, shown)?,
+        None if held.counted.is_some() => tx.set_counted(node, None)?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// An introduction that a node did not count may be counted later, when there is room.
+const SHOWN_AGAIN: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// A node that was last heard of more than 7 days ago has forgotten what came between.
 fn missed(clock: &Option<(i64, UnixMillis)>, node_now: UnixMillis) -> Option<Notice> {
@@ -248,7 +354,7 @@ fn missed(clock: &Option<(i64, UnixMillis)>, node_now: UnixMillis) -> Option<Not
     (away > crate::wire::limits::LIFETIME).then_some(Notice::Missed { away })
 }
 
-fn spread(node: &NodeKey, access: &crate::store::StoredAccess) -> u64 {
+pub(super) fn spread(node: &NodeKey, access: &crate::store::StoredAccess) -> u64 {
     let hash = kdf::tagged_hash(
         "ailurus/spread",
         &[node.as_bytes(), access.access.channel_id().as_bytes()],

@@ -1,14 +1,18 @@
 //! The light client without network or clock: store and protocol logic joined, given inputs and the time.
 //!
 //! [`crate::client::Client`] drives an engine over QUIC. Whoever brings another transport, or simulates, drives it
-//! alike: ask [`Engine::work`] what there is to do, send what [`Engine::register`], [`Engine::sync`] and
-//! [`Engine::publish`] give, and hand the answers back.
+//! alike: ask [`Engine::work`] what there is to do, send what [`Engine::register`], [`Engine::sync`],
+//! [`Engine::announce`] and [`Engine::publish`] give, and hand the answers back.
 
+mod announcing;
 mod audits;
 mod channels;
 mod expiry;
 mod ingest;
+mod introductions;
 mod leases;
+mod lost;
+mod node_lists;
 mod nodes;
 mod outgoing;
 mod rotation;
@@ -19,7 +23,7 @@ use std::path::Path;
 
 use crate::channel::{Address, AddressKeys, ChannelId, Epoch, MessageId, NodeLink};
 use crate::crypto::{Entropy, NodeKey, OsEntropy};
-use crate::discovery::Origin;
+use crate::discovery;
 use crate::store::{self, MessageState, StorageKey, Store, StoredAccess, StoredNode, Tx};
 use crate::wire::{
     limits::{LIFETIME, MAX_NAME},
@@ -28,8 +32,10 @@ use crate::wire::{
 
 use super::{Error, Message, Notice};
 
+pub use announcing::Announcing;
 pub use ingest::Ingested;
 pub use leases::Registration;
+pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use view::Delivery;
@@ -97,7 +103,7 @@ impl Engine {
         engine.store.write(|tx| {
             tx.set_profile_name(name)?;
             for link in nodes {
-                nodes::offer(tx, link, Origin::User, entropy)?;
+                nodes::offer(tx, link, discovery::Origin::User, entropy)?;
             }
             Ok::<_, Error>(())
         })?;

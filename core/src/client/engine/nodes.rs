@@ -8,7 +8,7 @@ use crate::discovery::{
     Chooser, Condition, NodeLoad, NodeRecord, Origin, Refusal, Role, chooser::Added,
 };
 use crate::store::{self, StoredNode, Tx};
-use crate::wire::time::UnixMillis;
+use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
 
 use super::{Engine, Error, node_by_key};
 use crate::client::nodes::{NodeState, NodeStatus};
@@ -116,8 +116,20 @@ impl Engine {
         })
     }
 
-    /// Whom to poll at `now`.
+    /// Whom to poll at `now`. Where too few nodes are known to be healthy, those that links and members named join them.
     pub fn plan(&mut self, now: UnixMillis) -> Result<Plan, Error> {
+        let healthy = self.store.read(|tx| {
+            let mut chooser = load(tx)?;
+            chooser.choose(now);
+            let healthy = chooser
+                .records()
+                .iter()
+                .filter(|record| record.is_healthy());
+            Ok::<_, Error>(healthy.count())
+        })?;
+        if healthy < *NODES_KEPT.start() {
+            self.take_candidates(now)?;
+        }
         // Mostly nothing changes, and then nothing is written.
         let (chooser, changed) = self.store.read(|tx| {
             let mut chooser = load(tx)?;
@@ -141,6 +153,36 @@ impl Engine {
                 order.push(nodes.swap_remove(place));
             }
             Ok(Plan { order, healthy })
+        })
+    }
+
+    fn take_candidates(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let candidates = self.candidates(now)?;
+        let entropy = &mut *self.entropy;
+        let new = self.store.read(|tx| {
+            let nodes = tx.nodes()?;
+            let mut new = Vec::new();
+            for candidate in candidates {
+                let node = candidate.link.key();
+                let known = nodes.iter().any(|known| known.link.key() == node);
+                if !known && !tx.is_removed(node)? {
+                    new.push(candidate);
+                }
+            }
+            Ok::<_, Error>(new)
+        })?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|tx| {
+            for candidate in &new {
+                let origin = match candidate.origin {
+                    super::Origin::Invitation | super::Origin::Link => Origin::Link,
+                    super::Origin::Member => Origin::Member,
+                };
+                offer(tx, &candidate.link, origin, entropy)?;
+            }
+            choose(tx, now, |_| ())
         })
     }
 
@@ -187,7 +229,7 @@ impl Engine {
             let work = self.work(&key, now)?;
             // One more copy is enough.
             let copies = work.outbox && Some(key) == targets;
-            if work.leases || work.releases || copies {
+            if work.leases || work.releases || work.announces || copies {
                 wanted.push(key);
             }
         }
@@ -289,11 +331,13 @@ pub(super) fn choose(
     Ok(())
 }
 
-/// How many nodes are kept; all, before the first choice.
-pub(super) fn kept(tx: &Tx<'_>) -> Result<usize, Error> {
-    let nodes = tx.nodes()?;
-    let kept = nodes.iter().filter(|node| node.is_kept()).count();
-    Ok(if kept == 0 { nodes.len() } else { kept })
+/// The nodes that are kept; all, before the first choice.
+pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
+    let mut nodes = tx.nodes()?;
+    if nodes.iter().any(StoredNode::is_kept) {
+        nodes.retain(StoredNode::is_kept);
+    }
+    Ok(nodes)
 }
 
 fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {

@@ -28,7 +28,7 @@ use super::{
     expiry::expire_outbox,
     leases::request,
     node_by_key,
-    nodes::{choose, kept},
+    nodes::{choose, kept_nodes},
     view::channel_row,
 };
 use crate::client::types::reason;
@@ -128,7 +128,7 @@ impl Engine {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let nodes = kept(tx)?;
+            let nodes = kept_nodes(tx)?.len();
             let wanted = copies_wanted(nodes);
             let mut changes = Vec::new();
             let mut refusals = Vec::new();

@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use super::DhtError;
+
 /// Which DHT is used: `off`, `public`, or `HOST:PORT,…` of nodes to enter it by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DhtMode {
@@ -22,6 +24,17 @@ impl DhtMode {
     /// Whether the DHT is to be used at all.
     pub fn is_on(&self) -> bool {
         *self != Self::Off
+    }
+
+    /// Whether this build can use it.
+    ///
+    /// # Errors
+    /// [`DhtError::NotBuilt`] if it is on and the cargo feature `dht` is missing.
+    pub fn check_built(&self) -> Result<(), DhtError> {
+        if self.is_on() && !cfg!(feature = "dht") {
+            return Err(DhtError::NotBuilt);
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +114,8 @@ mod tests {
         );
         assert!(!DhtMode::default().is_on());
         assert!(DhtMode::Public.is_on());
+        assert!(DhtMode::Off.check_built().is_ok());
+        assert_eq!(DhtMode::Public.check_built().is_ok(), cfg!(feature = "dht"));
     }
 
     #[test]

@@ -8,8 +8,12 @@ use crate::store::{
     AuthorRow, ChainState, ChannelRow, MessageState, NewAuthor, NewMessage, StoreError,
     StoredAuthor,
 };
-use crate::wire::{content::Appointment, time::UnixMillis};
+use crate::wire::{
+    content::{Appointment, Content},
+    time::UnixMillis,
+};
 
+use super::super::introductions::Control;
 use super::{Change, Checked, Error, Intake, Item, Keys, Message, Notice};
 
 impl Intake<'_> {
@@ -115,6 +119,7 @@ impl Intake<'_> {
             author.removed = false;
             self.authors_touched.insert(author.row);
         }
+        let author_row = (!author.own).then_some(author.row);
         if author.own {
             adopt_own(keys, &item.opened, id, time);
         }
@@ -122,6 +127,7 @@ impl Intake<'_> {
             let dh = DhPublic::try_from(introduction.dh_key.as_ref()).ok();
             self.introduce(row, &key, &introduction.name, dh);
         }
+        self.control(index, row, author_row, latest, content);
         self.show(row, &key, content.text.as_deref(), id, time, message_row);
         if let Some(notice) = &content.rotation {
             self.rotations.push((access, notice.clone()));
@@ -133,6 +139,37 @@ impl Intake<'_> {
             self.free_pending(index, &item.opened.hint, waiting)?;
         }
         Ok(())
+    }
+
+    /// Keeps what another author says about nodes and introductions until all is stored.
+    fn control(
+        &mut self,
+        index: usize,
+        channel: ChannelRow,
+        author: Option<AuthorRow>,
+        latest: bool,
+        content: &Content,
+    ) {
+        let (Some(author), Some(keys)) = (author, self.keys.get(index)) else {
+            return;
+        };
+        if keys.access.retired.is_some() {
+            return;
+        }
+        // An older list does not take the place of a newer one.
+        if let Some(list) = content.nodes.as_ref().filter(|_| latest) {
+            self.lists.push((channel, author, list.clone()));
+        }
+        let (request, grant) = (&content.introduction_request, &content.introduction_grant);
+        if request.is_some() || grant.is_some() {
+            self.controls.push(Control {
+                channel,
+                id: keys.id,
+                author,
+                request: request.clone(),
+                grant: grant.clone(),
+            });
+        }
     }
 
     /// Tells of a message that has a text.

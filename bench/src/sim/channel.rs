@@ -1,0 +1,114 @@
+//! Channels: real keys and signatures, and who has which message.
+
+use std::collections::HashMap;
+
+use ailurus::{
+    channel::{Access, AddressKeys, Envelope, Epoch, Kind, NewChannel},
+    crypto::SigningKey,
+    wire::time::UnixMillis,
+};
+
+use super::{Failure, random::Random};
+
+/// A channel and all that was ever said in it.
+pub struct Channel {
+    access: Access,
+    epochs: HashMap<Epoch, (AddressKeys, SigningKey)>,
+    /// Clients, in the order in which they joined.
+    pub members: Vec<usize>,
+    /// Nodes in its link.
+    pub hints: Vec<usize>,
+    /// What was said, by number.
+    pub messages: Vec<Message>,
+    last: UnixMillis,
+}
+
+/// A message as the world knows it.
+pub struct Message {
+    /// When its author wrote it.
+    pub written: UnixMillis,
+    /// When a node first acknowledged it.
+    pub acknowledged: Option<UnixMillis>,
+    /// Which member wrote it.
+    pub author: usize,
+}
+
+impl Channel {
+    /// A channel of these members, with these nodes in its link.
+    pub fn new(members: Vec<usize>, hints: Vec<usize>, epoch: Epoch, random: &mut Random) -> Self {
+        Self {
+            access: NewChannel::create(epoch, random.entropy()).access,
+            epochs: HashMap::new(),
+            members,
+            hints,
+            messages: Vec::new(),
+            last: UnixMillis::default(),
+        }
+    }
+
+    /// What each member holds.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The keys of an epoch's address.
+    pub fn keys(&mut self, epoch: Epoch) -> Result<&AddressKeys, Failure> {
+        Ok(&self.both(epoch)?.0)
+    }
+
+    /// A member writes something at `now`.
+    pub fn write(
+        &mut self,
+        author: usize,
+        now: UnixMillis,
+        random: &mut Random,
+    ) -> Result<(usize, Envelope), Failure> {
+        // Header times never repeat, as on phones.
+        let time = now.max(self.last.offset(1));
+        self.last = time;
+        let number = self.messages.len();
+        let mut body = [0; BODY];
+        random.entropy().fill(&mut body[NUMBER..BODY.min(64)]);
+        body[..NUMBER].copy_from_slice(&(number as u64).to_be_bytes());
+        let (keys, blinded) = self.both(Epoch::of(time))?;
+        let envelope = Envelope::sign(
+            keys.address,
+            time,
+            Kind::Message,
+            &body,
+            blinded,
+            random.entropy(),
+        )?;
+        self.messages.push(Message {
+            written: now,
+            acknowledged: None,
+            author,
+        });
+        Ok((number, envelope))
+    }
+
+    fn both(&mut self, epoch: Epoch) -> Result<&(AddressKeys, SigningKey), Failure> {
+        if !self.epochs.contains_key(&epoch) {
+            let keys = self.access.address_keys(epoch)?;
+            let blinded = self
+                .access
+                .blinded_signing(epoch)?
+                .ok_or("a channel cannot be written to")?;
+            self.epochs.insert(epoch, (keys, blinded));
+        }
+        self.epochs
+            .get(&epoch)
+            .ok_or_else(|| "an epoch has no keys".into())
+    }
+}
+
+/// Which message an item carries: signature (64 bytes), then its number.
+pub fn number_of(sealed: &[u8]) -> Option<usize> {
+    let bytes = sealed.get(SIGNATURE..)?.first_chunk::<NUMBER>()?;
+    usize::try_from(u64::from_be_bytes(*bytes)).ok()
+}
+
+const SIGNATURE: usize = 64;
+const NUMBER: usize = 8;
+/// Bytes of a body, as of a text of 200 bytes.
+const BODY: usize = 316;

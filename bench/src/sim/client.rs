@@ -1,0 +1,462 @@
+//! Light clients: the real chooser, leases and conversation, without a database.
+
+use std::collections::{HashMap, HashSet};
+
+use ailurus::{
+    channel::{Envelope, Epoch, Introduction, NodeLink, delegation_statement, lease_statement},
+    crypto::{HolderSecret, PseudonymSecret},
+    sync::{
+        leases,
+        outbox::copies_wanted,
+        session::{Session as Conversation, Step, Work},
+    },
+    wire::{
+        content::NodeHint,
+        limits::{MAX_ANNOUNCEMENTS, MAX_LEASES, NODES_KEPT},
+        node::{
+            Announce, Announcement, Lease, Load, Publish, Reason, Register, Request, Sync,
+            request::Kind, response,
+        },
+        time::UnixMillis,
+    },
+};
+use ailurus_node::Session;
+use bytes::Bytes;
+
+use super::{
+    Failure,
+    channel::{Channel, number_of},
+    node::{Asker, Node},
+    random::Random,
+};
+
+/// A phone.
+pub struct Client {
+    pub memberships: Vec<Membership>,
+    pub seats: HashMap<usize, Seat>,
+    /// By whom it came to a node, where it came by somebody.
+    pub introductions: HashMap<usize, (Introduction, HolderSecret)>,
+    pub outbox: Vec<Waiting>,
+    /// Mean time between two polls, in milliseconds.
+    pub rhythm: f64,
+    pub random: Random,
+}
+
+/// A channel that this client is in.
+pub struct Membership {
+    pub channel: usize,
+    /// Which member it is.
+    pub member: usize,
+}
+
+/// What a client has at a node.
+pub struct Seat {
+    pseudonym: PseudonymSecret,
+    cursor: Bytes,
+    leases: HashSet<(usize, Epoch)>,
+    /// The node has counted its introduction.
+    counted: bool,
+    /// What the node was told of other nodes, by lease.
+    told: HashMap<(usize, Epoch), Vec<usize>>,
+}
+
+/// A message on its way out.
+pub struct Waiting {
+    pub channel: usize,
+    pub number: usize,
+    pub envelope: Envelope,
+    pub at: Vec<usize>,
+}
+
+/// What a conversation brought.
+#[derive(Default)]
+pub struct Brought {
+    /// Channel and number of messages, new or not.
+    pub received: Vec<(usize, usize)>,
+    /// Channel and number of messages that a node has now.
+    pub acknowledged: Vec<(usize, usize)>,
+    pub load: Option<Load>,
+    /// The hop count that it counts, if it registered us.
+    pub registered: Option<Option<u32>>,
+    pub refused: Option<Reason>,
+    pub evicted: bool,
+}
+
+impl Client {
+    /// Whether something is to be said to a node besides asking for what is new.
+    pub fn has_work(
+        &self,
+        node: usize,
+        channels: &[Channel],
+        peers: &[(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> bool {
+        self.leases_due(node, channels, now).next().is_some()
+            || self.waits_for(node)
+            || self.untold(node, peers, now).next().is_some()
+    }
+
+    /// Talks with a node as the real client does: leases, then a sync, then what waits. `None` if it does not answer.
+    pub fn talk(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        channels: &mut [Channel],
+        by_address: &HashMap<[u8; 32], usize>,
+        peers: &[(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> Result<Option<Brought>, Failure> {
+        if !node.is_up() {
+            return Ok(None);
+        }
+        let seat = self.seats.entry(index).or_insert_with(|| Seat {
+            pseudonym: PseudonymSecret::random(self.random.entropy()),
+            cursor: Bytes::new(),
+            leases: HashSet::new(),
+            counted: false,
+            told: HashMap::new(),
+        });
+        let session = Session {
+            pseudonym: seat.pseudonym.public(),
+            early: false,
+            network: None,
+            exporter: Some(ailurus::crypto::entropy::array(self.random.entropy())),
+        };
+        let mut brought = Brought::default();
+        let mut talk = Conversation::new(Work {
+            leases: self.leases_due(index, channels, now).next().is_some(),
+            releases: false,
+            announces: self.untold(index, peers, now).next().is_some(),
+            outbox: self.waits_for(index),
+        });
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            if steps > STEPS {
+                return Err("a conversation does not end".into());
+            }
+            match talk.next() {
+                Step::Idle => return Ok(Some(brought)),
+                Step::Release => talk.released(),
+                Step::Register => {
+                    if !self.register(index, node, &session, channels, now, &mut brought)? {
+                        return Ok(None);
+                    }
+                    talk.registered();
+                }
+                Step::Sync => {
+                    if !self.sync(
+                        index,
+                        node,
+                        &session,
+                        by_address,
+                        now,
+                        &mut talk,
+                        &mut brought,
+                    )? {
+                        return Ok(None);
+                    }
+                }
+                Step::Announce => {
+                    if !self.announce(index, node, &session, channels, peers, now)? {
+                        return Ok(None);
+                    }
+                    talk.announced();
+                }
+                Step::Publish => {
+                    if !self.publish(index, node, &session, channels, now, &mut brought)? {
+                        return Ok(None);
+                    }
+                    talk.published();
+                }
+            }
+        }
+    }
+
+    fn leases_due<'a>(
+        &'a self,
+        node: usize,
+        channels: &'a [Channel],
+        now: UnixMillis,
+    ) -> impl Iterator<Item = (usize, Epoch)> + 'a {
+        let seat = self.seats.get(&node);
+        let spread = node as u64;
+        self.memberships.iter().flat_map(move |membership| {
+            let channel = membership.channel;
+            let hash = channels.get(channel).map_or(0, |channel| {
+                u64::from(channel.access().channel_id().as_bytes()[0])
+            });
+            leases::wanted(
+                now,
+                spread.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (hash << 24),
+            )
+            .map(move |epoch| (channel, epoch))
+            .filter(move |lease| seat.is_none_or(|seat| !seat.leases.contains(lease)))
+        })
+    }
+
+    /// Leases of which the node was not told, or of other nodes than now.
+    fn untold<'a>(
+        &'a self,
+        node: usize,
+        peers: &'a [(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> impl Iterator<Item = (usize, Epoch)> + 'a {
+        let seat = self.seats.get(&node);
+        let leases = seat.into_iter().flat_map(|seat| &seat.leases).copied();
+        leases
+            .filter(move |lease| lease.1.lease_end() > now)
+            .filter(move |lease| {
+                let told = seat.and_then(|seat| seat.told.get(lease));
+                let same = |told: &Vec<usize>| {
+                    peers
+                        .iter()
+                        .all(|(peer, _)| *peer == node || told.contains(peer))
+                };
+                !told.is_some_and(same)
+            })
+    }
+
+    fn announce(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        session: &Session,
+        channels: &mut [Channel],
+        peers: &[(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> Result<bool, Failure> {
+        let others: Vec<&(usize, NodeLink)> =
+            peers.iter().filter(|(peer, _)| *peer != index).collect();
+        let due: Vec<_> = self.untold(index, peers, now).collect();
+        for part in due.chunks(MAX_ANNOUNCEMENTS) {
+            let mut announcements = Vec::with_capacity(part.len());
+            for (channel, epoch) in part {
+                let keys = channels[*channel].keys(*epoch)?;
+                let until = epoch.lease_end().as_secs();
+                let statement = delegation_statement(node.key(), &keys.address, until);
+                announcements.push(Announcement {
+                    address: Bytes::copy_from_slice(keys.address.as_bytes()),
+                    until,
+                    delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    peers: others.iter().map(|(_, link)| hint(link)).collect(),
+                    ..Announcement::default()
+                });
+            }
+            let request = Request {
+                kind: Some(Kind::Announce(Announce { announcements })),
+            };
+            if node.ask(Asker::Client, session, now, request).is_none() {
+                return Ok(false);
+            }
+            if let Some(seat) = self.seats.get_mut(&index) {
+                for lease in part {
+                    let told = others.iter().map(|(peer, _)| *peer).collect();
+                    seat.told.insert(*lease, told);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn waits_for(&self, node: usize) -> bool {
+        self.outbox
+            .iter()
+            .any(|waiting| !waiting.at.contains(&node))
+    }
+
+    fn register(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        session: &Session,
+        channels: &mut [Channel],
+        now: UnixMillis,
+        brought: &mut Brought,
+    ) -> Result<bool, Failure> {
+        let due: Vec<_> = self.leases_due(index, channels, now).collect();
+        let exporter = session.exporter.unwrap_or_default();
+        let counted = self.seats.get(&index).is_some_and(|seat| seat.counted);
+        let introduction = match self.introductions.get(&index).filter(|_| !counted) {
+            Some((chain, holder)) => Some(chain.prove(holder, &exporter, &session.pseudonym)?),
+            None => None,
+        };
+        for part in due.chunks(MAX_LEASES) {
+            let mut leases = Vec::with_capacity(part.len());
+            for (channel, epoch) in part {
+                let keys = channels[*channel].keys(*epoch)?;
+                let end = epoch.lease_end().as_secs();
+                let statement = lease_statement(
+                    &exporter,
+                    node.key().as_bytes(),
+                    session.pseudonym.as_bytes(),
+                    &keys.address,
+                    end,
+                );
+                leases.push(Lease {
+                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                    epoch: epoch.number(),
+                    lease_end: end,
+                    proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    ..Lease::default()
+                });
+            }
+            let request = Request {
+                kind: Some(Kind::Register(Register {
+                    leases,
+                    introduction: introduction.clone(),
+                })),
+            };
+            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+                return Ok(false);
+            };
+            for answer in answers {
+                match answer {
+                    response::Kind::Registered(registered) => {
+                        let refused: HashSet<usize> = registered
+                            .refusals
+                            .iter()
+                            .map(|refusal| refusal.index as usize)
+                            .collect();
+                        brought.registered = Some(registered.hop_count);
+                        brought.refused = registered.refusals.first().map(|first| first.reason());
+                        if let Some(seat) = self.seats.get_mut(&index) {
+                            seat.counted = registered.hop_count.is_some();
+                            let granted = part.iter().enumerate();
+                            let granted = granted.filter(|(place, _)| !refused.contains(place));
+                            seat.leases.extend(granted.map(|(_, lease)| *lease));
+                        }
+                    }
+                    response::Kind::Refused(refused) => {
+                        brought.refused = Some(refused.reason());
+                        // Next time it comes as a stranger.
+                        self.introductions.remove(&index);
+                    }
+                    other => return Err(format!("a node registers with {other:?}").into()),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn sync(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        session: &Session,
+        by_address: &HashMap<[u8; 32], usize>,
+        now: UnixMillis,
+        talk: &mut Conversation,
+        brought: &mut Brought,
+    ) -> Result<bool, Failure> {
+        let Some(seat) = self.seats.get_mut(&index) else {
+            return Ok(false);
+        };
+        let request = Request {
+            kind: Some(Kind::Sync(Sync {
+                cursor: seat.cursor.clone(),
+                follow: false,
+            })),
+        };
+        let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+            return Ok(false);
+        };
+        for answer in answers {
+            match answer {
+                response::Kind::Hello(hello) => {
+                    let alive = |lease: &&(usize, Epoch)| lease.1.lease_end() > now;
+                    let expected = seat.leases.iter().filter(alive).count();
+                    if talk.hello(hello.leases, u32::try_from(expected)?) {
+                        seat.leases.clear();
+                        seat.told.clear();
+                        seat.counted = false;
+                    }
+                    brought.evicted = hello.ended() == Reason::Evicted;
+                    brought.load = hello.load;
+                }
+                response::Kind::Batch(batch) => {
+                    let Some(&channel) = by_address.get(batch.address.as_ref()) else {
+                        return Err("a node sends what nobody asked for".into());
+                    };
+                    let numbers = batch
+                        .items
+                        .iter()
+                        .filter_map(|item| number_of(&item.sealed));
+                    brought
+                        .received
+                        .extend(numbers.map(|number| (channel, number)));
+                }
+                response::Kind::Position(position) => seat.cursor = position.cursor,
+                response::Kind::CaughtUp(_) => talk.caught_up(),
+                response::Kind::Refused(refused) => {
+                    brought.refused = Some(refused.reason());
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn publish(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        session: &Session,
+        channels: &mut [Channel],
+        now: UnixMillis,
+        brought: &mut Brought,
+    ) -> Result<bool, Failure> {
+        for waiting in &mut self.outbox {
+            if waiting.at.contains(&index) {
+                continue;
+            }
+            let epoch = Epoch::of(waiting.envelope.header().time);
+            let keys = channels[waiting.channel].keys(epoch)?;
+            let time = waiting.envelope.header().time;
+            let request = Request {
+                kind: Some(Kind::Publish(Publish {
+                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                    base_time_ms: time.as_millis(),
+                    items: vec![waiting.envelope.to_item(time)],
+                })),
+            };
+            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+                return Ok(false);
+            };
+            // Now and then the connection breaks before the answer: the phone will send it again.
+            if self.random.chance(BREAKS) {
+                return Ok(false);
+            }
+            for answer in answers {
+                if let response::Kind::Published(published) = answer {
+                    match published.refusals.first() {
+                        None => {
+                            waiting.at.push(index);
+                            brought.acknowledged.push((waiting.channel, waiting.number));
+                        }
+                        Some(refusal) => brought.refused = Some(refusal.reason()),
+                    }
+                }
+            }
+        }
+        let wanted = copies_wanted(*NODES_KEPT.start());
+        self.outbox.retain(|waiting| waiting.at.len() < wanted);
+        Ok(true)
+    }
+}
+
+fn hint(link: &NodeLink) -> NodeHint {
+    NodeHint {
+        key: Bytes::copy_from_slice(link.key().as_bytes()),
+        host: link.host().to_owned(),
+        port: u32::from(link.port()),
+    }
+}
+
+/// More steps than any conversation takes.
+const STEPS: usize = 20;
+/// Share of the publications whose answer is lost.
+const BREAKS: f64 = 0.002;

@@ -1,0 +1,139 @@
+//! Super nodes: the real service over a real database, and a process that can die.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ailurus::{
+    channel::NodeLink,
+    crypto::{NodeKey, NodeSecret},
+    wire::{
+        node::{Request, response},
+        time::UnixMillis,
+    },
+};
+use ailurus_node::{Limits, Service, Session, Store};
+use prost::Message as _;
+
+use super::{Failure, random::Random};
+
+/// A node, running or not.
+pub struct Node {
+    pub link: NodeLink,
+    pub secret: NodeSecret,
+    limits: Limits,
+    folder: PathBuf,
+    service: Option<Service>,
+    pub traffic: Traffic,
+}
+
+/// Bytes of requests and answers.
+#[derive(Clone, Copy, Default)]
+pub struct Traffic {
+    pub clients: u64,
+    pub peers: u64,
+}
+
+/// Who asks: a person's phone or another node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    Client,
+    Peer,
+}
+
+impl Node {
+    /// A running node with an empty database.
+    pub fn start(
+        number: usize,
+        limits: Limits,
+        folder: &Path,
+        random: &mut Random,
+    ) -> Result<Self, Failure> {
+        let secret = NodeSecret::random(random.entropy());
+        // Four nodes share a network, as at a hoster.
+        let host = format!("10.{}.{}.1", number / 1_024, number / 4 % 256);
+        let mut node = Self {
+            link: NodeLink::new(secret.public(), &host, 4_433)?,
+            secret,
+            limits,
+            folder: folder.join(number.to_string()),
+            service: None,
+            traffic: Traffic::default(),
+        };
+        std::fs::create_dir_all(&node.folder)?;
+        node.restart()?;
+        Ok(node)
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &NodeKey {
+        self.link.key()
+    }
+
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// What it decides; `None` while it is down.
+    pub fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
+    /// It dies; what was committed stays on its disk.
+    pub fn kill(&mut self) {
+        self.service = None;
+    }
+
+    /// Its disk is gone too.
+    pub fn empty(&mut self) -> Result<(), Failure> {
+        self.service = None;
+        std::fs::remove_dir_all(&self.folder)?;
+        std::fs::create_dir_all(&self.folder)?;
+        Ok(())
+    }
+
+    /// It runs again.
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        let store = Store::open(&self.folder.join("node.db"))?;
+        let service = Service::new(Arc::new(store), self.limits.clone(), *self.link.key());
+        self.service = Some(service);
+        Ok(())
+    }
+
+    /// Its answers to a request; none if it is down.
+    pub fn ask(
+        &mut self,
+        asker: Asker,
+        session: &Session,
+        now: UnixMillis,
+        request: Request,
+    ) -> Option<Vec<response::Kind>> {
+        let service = self.service.as_ref()?;
+        let mut bytes = request.encoded_len();
+        let answers = service.handle(session, now, request);
+        bytes += answers
+            .iter()
+            .map(prost::Message::encoded_len)
+            .sum::<usize>();
+        match asker {
+            Asker::Client => self.traffic.clients += bytes as u64,
+            Asker::Peer => self.traffic.peers += bytes as u64,
+        }
+        Some(
+            answers
+                .into_iter()
+                .filter_map(|answer| answer.kind)
+                .collect(),
+        )
+    }
+
+    /// Takes away what is over.
+    pub fn expire(&self, now: UnixMillis) -> Result<(), Failure> {
+        if let Some(service) = &self.service {
+            while service.expire(now)?.more {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Super nodes that were lost: when the DHT is searched, for which channels, and what becomes of nodes found there.
+
+use crate::channel::{Access, NodeLink};
+use crate::discovery::Origin;
+use crate::discovery::lookup::{Schedule, Search};
+use crate::store::{StoredSearches, Tx};
+use crate::wire::time::UnixMillis;
+
+use super::{Engine, Error, adjusted, nodes::offer};
+
+impl Engine {
+    /// A node was reached.
+    pub fn reached(&mut self) -> Result<(), Error> {
+        let before = self.store.read(schedule)?;
+        let mut after = before;
+        after.reached();
+        if after == before {
+            return Ok(());
+        }
+        self.store.write(|tx| remember(tx, after))
+    }
+
+    /// All nodes were tried and none was reached: gives a search if one is due, which counts as made then.
+    pub fn unreached(&mut self, now: UnixMillis) -> Result<Option<Search>, Error> {
+        let (before, none) = self
+            .store
+            .read(|tx| Ok::<_, Error>((schedule(tx)?, tx.nodes()?.is_empty())))?;
+        let mut after = before;
+        after.unreached(now);
+        if after != before {
+            self.store.write(|tx| remember(tx, after))?;
+        }
+        if !after.is_due(none, now) {
+            return Ok(None);
+        }
+        self.search(now).map(Some)
+    }
+
+    /// A search now, whether due or not; it counts.
+    pub fn search(&mut self, now: UnixMillis) -> Result<Search, Error> {
+        self.store.write(|tx| {
+            let mut schedule = schedule(tx)?;
+            let in_use: Vec<Access> = tx
+                .accesses()?
+                .into_iter()
+                .filter(|access| access.retired.is_none())
+                .map(|access| access.access)
+                .collect();
+            let search = Search::new(&in_use, schedule.searches, adjusted(tx, now)?)?;
+            schedule.searched(now);
+            remember(tx, schedule)?;
+            Ok(search)
+        })
+    }
+
+    /// Takes nodes that were found in the DHT; gives how many of them are new, or have another address now.
+    pub fn found(&mut self, nodes: &[NodeLink]) -> Result<usize, Error> {
+        let entropy = &mut *self.entropy;
+        self.store.write(|tx| {
+            let mut new = 0;
+            for link in nodes {
+                let known = tx
+                    .nodes()?
+                    .into_iter()
+                    .find(|node| node.link.key() == link.key());
+                match known {
+                    // Nothing answers where it was.
+                    Some(node) if node.link != *link => {
+                        tx.put_node(link, &node.pseudonym, node.origin)?;
+                        new += 1;
+                    }
+                    Some(_) => {}
+                    None => new += usize::from(offer(tx, link, Origin::Dht, entropy)?),
+                }
+            }
+            Ok(new)
+        })
+    }
+}
+
+fn schedule(tx: &Tx<'_>) -> Result<Schedule, Error> {
+    let StoredSearches { lost, last, count } = tx.searches()?;
+    Ok(Schedule {
+        lost,
+        last,
+        searches: count,
+    })
+}
+
+fn remember(tx: &Tx<'_>, schedule: Schedule) -> Result<(), Error> {
+    Ok(tx.set_searches(&StoredSearches {
+        lost: schedule.lost,
+        last: schedule.last,
+        count: schedule.searches,
+    })?)
+}

@@ -1,0 +1,114 @@
+//! A link by function calls: two services without a network, for simulations.
+
+use std::sync::Arc;
+
+use ailurus::{
+    crypto::{NodeKey, Pseudonym},
+    wire::{
+        node::{Request, request},
+        time::UnixMillis,
+    },
+};
+
+use super::{Acknowledged, End, Link, Step};
+use crate::{
+    service::{Service, Session},
+    store::StoreError,
+};
+
+/// One node's link to another whose service is at hand. What the other pushes comes with each [`Wire::run`].
+pub struct Wire {
+    link: Link,
+    session: Session,
+}
+
+/// Why a [`Wire`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireEnd {
+    /// Nothing is shared, or the other node takes none of it.
+    Needless,
+    /// The other node acknowledged an envelope that it does not have.
+    Withheld,
+    /// The other node sent what no honest node sends.
+    Misbehaved,
+}
+
+impl Wire {
+    /// A link from `service` to the node with key `node`, for all addresses with a delegation.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn new(service: &Arc<Service>, node: NodeKey, now: UnixMillis) -> Result<Self, StoreError> {
+        let leases = service.store().read(|reader| reader.delegations(now))?;
+        let acknowledged = Acknowledged::default();
+        let session = Session {
+            pseudonym: Pseudonym::from_bytes(*service.node().as_bytes()),
+            early: false,
+            exporter: Some([0; 32]),
+            network: None,
+        };
+        Ok(Self {
+            link: Link::new(Arc::clone(service), node, leases, acknowledged, now),
+            session,
+        })
+    }
+
+    /// Exchanges everything that is to be exchanged, and reconciles if it is time. `other` answers a request.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn run(
+        &mut self,
+        service: &Service,
+        now: UnixMillis,
+        mut other: impl FnMut(&Session, Request) -> Vec<ailurus::wire::node::Response>,
+    ) -> Result<Option<WireEnd>, StoreError> {
+        loop {
+            let steps = self.link.steps(now)?;
+            if steps.is_empty() {
+                return Ok(self.link.end().map(WireEnd::of));
+            }
+            for step in steps {
+                match step {
+                    Step::Ask(request) => {
+                        for response in other(&self.session, request) {
+                            self.link.answered(now, response);
+                        }
+                    }
+                    Step::Follow(request) => {
+                        for response in other(&self.session, once(request)) {
+                            self.link.pushed(now, response);
+                        }
+                    }
+                    Step::Commit(writes) => {
+                        let responses = service.take_from_peer(now, writes);
+                        self.link.committed(&responses);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the next reconciliation is due.
+    pub fn wake(&self) -> UnixMillis {
+        self.link.wake()
+    }
+}
+
+impl WireEnd {
+    fn of(end: &End) -> Self {
+        match end {
+            End::Needless | End::Lost | End::Failed(_) => Self::Needless,
+            End::Withheld(_) => Self::Withheld,
+            End::Misbehaved(_) => Self::Misbehaved,
+        }
+    }
+}
+
+/// Function calls cannot be followed.
+fn once(mut request: Request) -> Request {
+    if let Some(request::Kind::Sync(sync)) = &mut request.kind {
+        sync.follow = false;
+    }
+    request
+}

@@ -1,0 +1,221 @@
+//! Announcements (docs/PROTOCOL.md, section 5.7): what members tell the node about others that serve their addresses.
+
+use std::time::Duration;
+
+use ailurus::{
+    channel::{
+        Address, Epoch, NodeLink, RecordKey, RecordSecret, SignedRecord, delegation_statement,
+    },
+    crypto::NodeKey,
+    wire::{
+        content::NodeHint,
+        limits::{ADDRESS_EARLY, MAX_ANNOUNCEMENTS, MAX_PEERS},
+        node::{Announce, Announced, Announcement, Reason, Record, Response, response::Kind},
+        time::UnixMillis,
+    },
+};
+
+use super::{Service, Session, commit::answer, register::refusal};
+use crate::store::{Delegation, Keys, StoreError, Writer};
+
+/// An announcement that was checked.
+struct Checked {
+    delegation: Delegation,
+    peers: Vec<NodeLink>,
+    place: Option<(RecordKey, RecordSecret)>,
+    record: Option<Record>,
+}
+
+impl Service {
+    /// Takes announcements in. Reads and writes the database, so it belongs on a thread that may wait.
+    pub(crate) fn announce(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        announce: &Announce,
+    ) -> Response {
+        if announce.announcements.len() > MAX_ANNOUNCEMENTS {
+            return self.refuse(Reason::Malformed, now);
+        }
+        match self.announced(session, now, announce) {
+            Ok(announced) => answer(Kind::Announced(announced)),
+            Err(_) => self.refuse(Reason::Storage, now),
+        }
+    }
+
+    fn announced(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        announce: &Announce,
+    ) -> Result<Announced, StoreError> {
+        let mut announced = Announced::default();
+        let mut sound = Vec::new();
+        for (index, announcement) in announce.announcements.iter().enumerate() {
+            let checked = match self.leased(session, now, announcement)? {
+                Ok(keys) => self.check_announcement(now, keys, announcement),
+                Err(reason) => Err(reason),
+            };
+            match checked {
+                Ok(checked) => sound.push((index, checked)),
+                Err(reason) => {
+                    self.metrics.count_refusal(reason);
+                    announced.refusals.push(refusal(index, reason));
+                }
+            }
+        }
+        if sound.is_empty() {
+            return Ok(announced);
+        }
+        let limit = self.limits.registrations;
+        let full = self.store.write(|writer| {
+            let mut full = Vec::new();
+            for (index, checked) in &sound {
+                if !store(writer, now, checked, limit)? {
+                    full.push(*index);
+                }
+            }
+            Ok(full)
+        })?;
+        for (index, checked) in &sound {
+            if full.contains(index) {
+                announced.refusals.push(refusal(*index, Reason::NodeFull));
+            } else if checked.place.is_some() && self.wants_record(now, checked)? {
+                announced
+                    .records_wanted
+                    .push(u32::try_from(*index).unwrap_or(u32::MAX));
+            }
+        }
+        self.neighbours_changed();
+        Ok(announced)
+    }
+
+    fn leased(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        announcement: &Announcement,
+    ) -> Result<Result<Keys, Reason>, StoreError> {
+        let Ok(address) = Address::try_from(announcement.address.as_ref()) else {
+            return Ok(Err(Reason::Malformed));
+        };
+        let keys = self
+            .store
+            .read(|reader| reader.leased_keys(&session.pseudonym, &address, now))?;
+        Ok(keys.ok_or(Reason::NotRegistered))
+    }
+
+    fn check_announcement(
+        &self,
+        now: UnixMillis,
+        keys: Keys,
+        announcement: &Announcement,
+    ) -> Result<Checked, Reason> {
+        let until = UnixMillis::from_secs(announcement.until);
+        // The epoch is not said; no address is accepted whose lease may end later than this.
+        if until <= now || until > Epoch::of(now.after(ADDRESS_EARLY)).lease_end() {
+            return Err(Reason::LeaseEnd);
+        }
+        let signature: [u8; 64] = announcement
+            .delegation
+            .as_ref()
+            .try_into()
+            .map_err(|_| Reason::Malformed)?;
+        let statement = delegation_statement(&self.node, &keys.address, announcement.until);
+        keys.access
+            .verify(&statement, &signature)
+            .map_err(|_| Reason::BadProof)?;
+        if announcement.peers.len() > MAX_PEERS {
+            return Err(Reason::Malformed);
+        }
+        let peers = announcement
+            .peers
+            .iter()
+            .filter_map(node_link)
+            .filter(|peer| *peer.key() != self.node)
+            .collect();
+        let place = place(announcement)?;
+        let record = match (&announcement.record, &place) {
+            (Some(record), Some((key, secret))) => Some(self.own_record(now, record, key, secret)?),
+            (Some(_), None) => return Err(Reason::Malformed),
+            (None, _) => None,
+        };
+        Ok(Checked {
+            delegation: Delegation {
+                keys,
+                until_s: announcement.until,
+                signature,
+            },
+            peers,
+            place,
+            record,
+        })
+    }
+
+    /// A record that a writer signed and that names this node; another would send members elsewhere.
+    fn own_record(
+        &self,
+        now: UnixMillis,
+        record: &Record,
+        key: &RecordKey,
+        secret: &RecordSecret,
+    ) -> Result<Record, Reason> {
+        let signed = SignedRecord::parse(record).map_err(|_| Reason::Malformed)?;
+        signed.verify(key).map_err(|_| Reason::BadSignature)?;
+        let node = signed
+            .open(key, secret, now)
+            .map_err(|_| Reason::BadSignature)?;
+        if *node.key() != self.node {
+            return Err(Reason::BadProof);
+        }
+        Ok(record.clone())
+    }
+
+    fn wants_record(&self, now: UnixMillis, checked: &Checked) -> Result<bool, StoreError> {
+        let address = checked.delegation.keys.address;
+        let seq = self.store.read(|reader| reader.record_seq(&address))?;
+        Ok(seq.is_none_or(|seq| UnixMillis::from_secs(seq).after(RECORD_RENEWED) <= now))
+    }
+}
+
+fn store(
+    writer: &mut Writer,
+    now: UnixMillis,
+    checked: &Checked,
+    limit: u64,
+) -> Result<bool, StoreError> {
+    let address = &checked.delegation.keys.address;
+    let place = checked
+        .place
+        .as_ref()
+        .map(|(key, secret)| (key.as_bytes(), secret.expose()));
+    if !writer.delegate(&checked.delegation, place, limit)? {
+        return Ok(false);
+    }
+    for peer in &checked.peers {
+        writer.name_peer(address, peer, now)?;
+    }
+    if let Some(record) = &checked.record {
+        writer.keep_record(address, record)?;
+    }
+    Ok(true)
+}
+
+/// A hint that is none is passed over: members pass on what they were told.
+fn node_link(hint: &NodeHint) -> Option<NodeLink> {
+    let key = NodeKey::try_from(hint.key.as_ref()).ok()?;
+    NodeLink::new(key, &hint.host, u16::try_from(hint.port).ok()?).ok()
+}
+
+fn place(announcement: &Announcement) -> Result<Option<(RecordKey, RecordSecret)>, Reason> {
+    let (key, secret) = (&announcement.record_key, &announcement.record_secret);
+    if key.is_empty() && secret.is_empty() {
+        return Ok(None);
+    }
+    let key = RecordKey::try_from(key.as_ref()).map_err(|_| Reason::Malformed)?;
+    let secret = RecordSecret::try_from(secret.as_ref()).map_err(|_| Reason::Malformed)?;
+    Ok(Some((key, secret)))
+}
+
+/// A record is signed anew after this time, which is half of its life.
+const RECORD_RENEWED: Duration = Duration::from_secs(24 * 3_600);
