@@ -266,6 +266,12 @@ pub enum Node {
         /// Its id, or the first digits, as `ailurus nodes` shows them
         id: String,
     },
+    /// Print the links of the super nodes, for scripts
+    #[command(
+        hide = true,
+        after_help = "Example:\n  ailurus --data ~/.ailurus node list"
+    )]
+    List,
     /// Introduce the members of a channel to the super nodes to which you were introduced
     #[command(after_help = INTRODUCE_HELP)]
     Introduce {

@@ -21,6 +21,11 @@ pub async fn run(client: &Client, command: &Node) -> Result<Outcome, CliError> {
     match command {
         Node::Add { link } => add(client, link)?,
         Node::Remove { id } => client.remove_node(&find(&client.nodes()?, id)?)?,
+        Node::List => {
+            for node in client.nodes()? {
+                output::line(&node.link.to_string())?;
+            }
+        }
         Node::Introduce { channel } => {
             client.introduce(&client.find_channel(channel)?)?;
             reach::briefly(client, "members are told at the next `ailurus sync`").await;
