@@ -42,8 +42,8 @@ pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
 pub use operator::{
-    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
-    Revocation, Revoked, Status, Subtree, Terms, restore,
+    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, PeerNode, Progress,
+    Restored, Revocation, Revoked, Status, Subtree, Terms, restore,
 };
 pub use peers::{Wire, WireEnd, Wires};
 pub use service::{Network, Service, Session};
