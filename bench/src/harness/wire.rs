@@ -10,7 +10,7 @@ use ailurus::{
         content::NodeHint,
         limits::MAX_FRAME,
         node::{
-            Announcement, Lease, Register, Request, Response, Sync, request::Kind as Ask,
+            Announce, Announcement, Lease, Register, Request, Response, Sync, request::Kind as Ask,
             response::Kind as Answer,
         },
     },
@@ -126,6 +126,24 @@ impl Peer {
                 _ => {}
             }
         }
+    }
+
+    /// Tells the node of others that serve the same addresses.
+    pub async fn announce(&self, announcements: Vec<Announcement>) -> Result<(), Failure> {
+        let (mut sender, mut receiver) = self.open().await?;
+        let request = Ask::Announce(Announce { announcements });
+        sender.send(&encode(request)).await?;
+        sender.finish()?;
+        match next(&mut receiver).await? {
+            Answer::Announced(answer) if answer.refusals.is_empty() => Ok(()),
+            other => Err(format!("the node took no announcements: {other:?}").into()),
+        }
+    }
+
+    /// Bytes of UDP payload so far, both ways.
+    pub fn bytes(&self) -> u64 {
+        let (sent, received) = self.connection.bytes();
+        sent + received
     }
 
     /// Says goodbye.
