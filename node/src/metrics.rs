@@ -57,6 +57,12 @@ pub struct Metrics {
     pub strangers: Gauge,
     /// Other super nodes that hold leases.
     pub peers: Gauge,
+    /// Connections to other super nodes that this one dialled and that work.
+    pub peer_links: Gauge,
+    /// Other super nodes that are left alone for a day, as they withheld something or sent what no honest node sends.
+    pub peers_distrusted: Gauge,
+    /// How often that happened.
+    pub peers_withheld: Counter,
     /// Clients that lost all their leases before the time, by reason.
     pub evicted: Family<ReasonLabel, Counter>,
     /// Clients, of as many as there may be, in permille.
@@ -116,6 +122,9 @@ impl Metrics {
             registrations: Gauge::default(),
             strangers: Gauge::default(),
             peers: Gauge::default(),
+            peer_links: Gauge::default(),
+            peers_distrusted: Gauge::default(),
+            peers_withheld: Counter::default(),
             evicted: Family::default(),
             load_clients: Gauge::default(),
             load_storage: Gauge::default(),
@@ -271,6 +280,11 @@ impl Metrics {
                 "UDP payload received on ended connections",
                 &self.bytes_received,
             ),
+            (
+                "peers_withheld",
+                "Times another super node withheld what it had acknowledged, or sent nonsense",
+                &self.peers_withheld,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -292,6 +306,16 @@ impl Metrics {
                 "disk_free_bytes",
                 "Bytes that may still be written to the disk of the data directory",
                 &self.disk_free,
+            ),
+            (
+                "peer_links",
+                "Connections to other super nodes that this one dialled",
+                &self.peer_links,
+            ),
+            (
+                "peers_distrusted",
+                "Other super nodes that are left alone for a day",
+                &self.peers_distrusted,
             ),
             (
                 "load_clients_permille",

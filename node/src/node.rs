@@ -15,8 +15,14 @@ use ailurus::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    config::Config, error::NodeError, http, identity::DataDir, metrics::Metrics, server::Server,
-    service::Service, store::Store,
+    config::Config,
+    error::NodeError,
+    http,
+    identity::DataDir,
+    metrics::Metrics,
+    server::{Dialling, Server},
+    service::Service,
+    store::Store,
 };
 
 /// A running super node. Dropping it stops it without waiting; [`Node::stop`] is better.
@@ -68,8 +74,12 @@ impl Node {
             }
             None => (None, None),
         };
-        let server =
-            Server::start(Arc::clone(&endpoint), service, clock).map_err(NodeError::Thread)?;
+        let dialling = Dialling {
+            secret,
+            listen,
+            dht: config.dht.clone(),
+        };
+        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling)?;
         Ok(Self {
             server,
             endpoint,

@@ -4,19 +4,18 @@ mod common;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream, UdpSocket},
+    net::UdpSocket,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use ailurus::{
-    channel::{Envelope, Epoch, NodeLink},
+    channel::{Envelope, Epoch},
     wire::{
         node::{Reason, response},
         time::UnixMillis,
@@ -25,122 +24,12 @@ use ailurus::{
 use bytes::Bytes;
 
 use common::{
+    daemon::{Daemon, command, free_address, http, is_root, needs, now, refused, temp},
     wire::{Phone, Stream, ask, sync},
     *,
 };
 
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// A daemon that is killed when it goes out of scope.
-struct Daemon {
-    child: Child,
-    link: NodeLink,
-    /// All of stderr, once it has ended.
-    log: std::thread::JoinHandle<String>,
-}
-
-impl Daemon {
-    fn start(dir: &Path, more: &[&str]) -> Self {
-        Self::spawn(command(dir, "127.0.0.1:0", more))
-    }
-
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the daemon starts");
-        let mut stderr = child.stderr.take().expect("piped");
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            // What is no UTF-8 is no log.
-            let _ = stderr.read_to_string(&mut text);
-            text
-        });
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-        stdout.read_line(&mut line).expect("a line");
-        let Ok(link) = line.trim_end().parse() else {
-            let _ = child.kill();
-            panic!(
-                "{line:?} is no node link; stderr: {}",
-                log.join().expect("read")
-            );
-        };
-        Self { child, link, log }
-    }
-
-    fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: the process is ours and not waited for yet, so its id is its own.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-    }
-
-    /// Sends a signal; exit code, time it took, and the log.
-    fn end(mut self, signal: i32) -> (Option<i32>, Duration, String) {
-        let started = Instant::now();
-        self.signal(signal);
-        let status = self.child.wait().expect("ends");
-        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
-        (status.code(), started.elapsed(), log.join().expect("read"))
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Fails if it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(dir: &Path, listen: &str, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ailurus-node"));
-    command
-        .arg("--data")
-        .arg(dir)
-        .args(["--listen", listen])
-        .args(more);
-    command.env("AILURUS_LOG", "info");
-    command
-}
-
-/// Runs a daemon that is expected not to start.
-fn refused(mut command: Command) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stderr,
-        stdout,
-    } = command.output().expect("runs");
-    assert!(stdout.is_empty(), "nothing but a link goes to stdout");
-    (status.code(), String::from_utf8(stderr).expect("text"))
-}
-
-fn temp() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a directory")
-}
-
-fn now() -> UnixMillis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    UnixMillis::from_millis(u64::try_from(since.as_millis()).expect("before the end of time"))
-}
-
-/// Says what is needed for a check that cannot run here; fails where everything must run.
-fn needs(what: &str) {
-    println!("not checked: this needs {what}");
-    assert_ne!(
-        std::env::var("AILURUS_CI").as_deref(),
-        Ok("1"),
-        "AILURUS_CI=1 and no {what}"
-    );
-}
-
-fn is_root() -> bool {
-    // SAFETY: reads a number.
-    unsafe { libc::geteuid() == 0 }
-}
 
 #[test]
 fn the_port_is_kept_and_a_taken_one_is_an_error() {
@@ -205,7 +94,7 @@ fn usage_errors_exit_2_and_name_the_next_step() {
     let other = temp();
     let config = config.to_str().expect("plain");
     let (code, error) = refused(command(other.path(), "127.0.0.1:0", &["--config", config]));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(error.contains("conections"), "{error}");
 
     let help = Command::new(env!("CARGO_BIN_EXE_ailurus-node"))
@@ -229,10 +118,7 @@ async fn the_clock_can_be_shifted_and_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_and_health_are_served_where_asked_for() {
     let dir = temp();
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("bound")
-    };
+    let address = free_address();
     let daemon = Daemon::start(dir.path(), &["--metrics", &address.to_string()]);
     let mut channel = Channel::new(1);
     let connection = Phone::new(&daemon.link).connect().await;
@@ -250,25 +136,6 @@ async fn metrics_and_health_are_served_where_asked_for() {
     assert!(text.contains("ailurus_node_connections 1"), "{text}");
     assert_eq!(http(address, "/health"), (200, r#"{"status":"ok"}"#.into()));
     assert_eq!(http(address, "/").0, 404);
-}
-
-fn http(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("connects");
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
-    )
-    .expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("answered");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    let status = head
-        .split(' ')
-        .nth(1)
-        .expect("a status")
-        .parse()
-        .expect("a number");
-    (status, body.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -430,10 +297,7 @@ async fn a_full_disk_acknowledges_nothing_and_recovers() {
     };
     let ballast = dir.path().join("ballast");
     fs::write(&ballast, vec![0; 1 << 20]).expect("it fits");
-    let metrics = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("bound")
-    };
+    let metrics = free_address();
     let daemon = Daemon::start(
         &dir.path().join("data"),
         &["--metrics", &metrics.to_string()],

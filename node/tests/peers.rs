@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use ailurus::{
-    channel::{Epoch, NodeLink, delegation_statement},
+    channel::{Epoch, NewChannel, NodeLink, delegation_statement},
     crypto::{NodeKey, NodeSecret, Pseudonym},
     wire::{
         content::NodeHint,
@@ -74,7 +74,12 @@ impl Place {
         }
     }
 
-    fn publish(&self, channel: &Channel, now: UnixMillis, envelopes: &[ailurus::channel::Envelope]) {
+    fn publish(
+        &self,
+        channel: &Channel,
+        now: UnixMillis,
+        envelopes: &[ailurus::channel::Envelope],
+    ) {
         for part in envelopes.chunks(500) {
             assert_eq!(refusals(&[self.ask(now, channel.publish(part))]), []);
         }
@@ -86,7 +91,9 @@ impl Place {
 
     /// Signatures and bodies of one address, sorted.
     fn kept(&self, channel: &Channel, now: UnixMillis) -> Vec<Bytes> {
-        let answers = self.service.handle(&session(ALICE), now, sync(Bytes::new()));
+        let answers = self
+            .service
+            .handle(&session(ALICE), now, sync(Bytes::new()));
         let mut kept = Synced::of(answers).of_address(channel.address(now));
         kept.sort();
         kept
@@ -147,7 +154,10 @@ fn two_nodes_end_with_the_same_envelopes() {
     b.publish(&channel, NOW, &theirs);
     let mut wire = a.wire(&b, NOW);
     assert_eq!(run(&mut wire, &a, &b, NOW), None);
-    let mut all: Vec<Bytes> = [mine, both, theirs].iter().flat_map(|part| sealed(part)).collect();
+    let mut all: Vec<Bytes> = [mine, both, theirs]
+        .iter()
+        .flat_map(|part| sealed(part))
+        .collect();
     all.sort();
     assert_eq!(a.kept(&channel, NOW), all);
     assert_eq!(b.kept(&channel, NOW), all);
@@ -158,4 +168,331 @@ fn two_nodes_end_with_the_same_envelopes() {
     // Again, and there is nothing to do until the next reconciliation.
     assert_eq!(run(&mut wire, &a, &b, NOW), None);
     assert!(wire.wake() > NOW.after(HOUR / 10));
+}
+
+#[test]
+fn a_stranger_who_claims_to_be_a_node_is_refused() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let (mut channel, other) = (Channel::new(1), Channel::new(2));
+    let epoch = Epoch::of(NOW);
+    b.serve(&channel, NOW, &[]);
+    let sent = channel.envelopes(NOW, 300, 3);
+    b.publish(&channel, NOW, &sent);
+    let stranger = Pseudonym::from_bytes(*a.key.as_bytes());
+    let reconcile = || {
+        request(request::Kind::Reconcile(Reconcile {
+            addresses: Bytes::from_static(&[0; 32]),
+            from_ms: 0,
+            to_ms: NOW.as_millis(),
+            message: Bytes::from_static(&[0x61]),
+        }))
+    };
+    // Without any lease, and with a client's.
+    assert_eq!(
+        refusals(&[b.ask_as(stranger, NOW, reconcile())]),
+        [(0, Reason::NotRegistered)]
+    );
+    assert_eq!(
+        refusals(&[b.ask(NOW, reconcile())]),
+        [(0, Reason::NotRegistered)]
+    );
+    let id = channel.envelopes(NOW, 300, 1)[0].id();
+    let blind = request(request::Kind::Fetch(ailurus::wire::node::Fetch {
+        address: Bytes::new(),
+        id: Bytes::copy_from_slice(id.as_bytes()),
+    }));
+    assert_eq!(
+        refusals(&[b.ask_as(stranger, NOW, blind)]),
+        [(0, Reason::NotFound)]
+    );
+
+    let keys = channel.keys(epoch);
+    let end = epoch.lease_end().as_secs();
+    let sound = delegation_statement(&a.key, &keys.address, end);
+    let forms = [
+        // By another channel's key.
+        other.keys(epoch).access.sign(&sound),
+        // For another address.
+        keys.access
+            .sign(&delegation_statement(&a.key, &other.address(NOW), end)),
+        // For another node.
+        keys.access
+            .sign(&delegation_statement(&b.key, &keys.address, end)),
+        // Until another time.
+        keys.access
+            .sign(&delegation_statement(&a.key, &keys.address, end - 1)),
+    ];
+    let mut lease = channel.lease(epoch, b.key, stranger, EXPORTER);
+    lease.proof = Bytes::new();
+    for form in forms {
+        lease.delegation = Bytes::copy_from_slice(&form);
+        let refused = refusals(&[b.ask_as(stranger, NOW, register(vec![lease.clone()]))]);
+        assert_eq!(refused, [(0, Reason::BadProof)]);
+    }
+    lease.delegation = Bytes::copy_from_slice(&keys.access.sign(&sound));
+    assert_eq!(
+        refusals(&[b.ask_as(ALICE, NOW, register(vec![lease.clone()]))]),
+        [(0, Reason::BadProof)]
+    );
+    assert_eq!(
+        refusals(&[b.ask_as(stranger, NOW, register(vec![lease]))]),
+        []
+    );
+    // Now it may ask, but for exactly what it leased.
+    let differs = refusals(&[b.ask_as(stranger, NOW, reconcile())]);
+    assert_eq!(differs, [(0, Reason::AddressesDiffer)]);
+}
+
+#[test]
+fn announcements_are_checked_one_by_one() {
+    let a = Place::new(1);
+    let (channel, unknown) = (Channel::new(1), Channel::new(2));
+    let epoch = Epoch::of(NOW);
+    a.serve(&channel, NOW, &[]);
+    let good = || announcement(&channel, epoch, a.key, &[]);
+    let refused = |one: Announcement| {
+        let announced = a.announce(NOW, vec![good(), one]);
+        let [refusal] = announced.refusals.as_slice() else {
+            panic!("{announced:?}");
+        };
+        assert_eq!(refusal.index, 1);
+        refusal.reason()
+    };
+    assert_eq!(
+        refused(announcement(&unknown, epoch, a.key, &[])),
+        Reason::NotRegistered
+    );
+    let elsewhere = NodeSecret::from_bytes([9; 32]).public();
+    assert_eq!(
+        refused(announcement(&channel, epoch, elsewhere, &[])),
+        Reason::BadProof
+    );
+    let mut late = good();
+    late.until = epoch.next().next().lease_end().as_secs();
+    assert_eq!(refused(late), Reason::LeaseEnd);
+    let mut crowd = good();
+    crowd.peers = vec![hint(elsewhere); 9];
+    assert_eq!(refused(crowd), Reason::Malformed);
+    let mut half = good();
+    half.record_key = Bytes::from_static(&[1; 32]);
+    assert_eq!(refused(half), Reason::Malformed);
+
+    let many = (0..129).map(|_| good()).collect();
+    let announce = request(request::Kind::Announce(Announce {
+        announcements: many,
+    }));
+    assert_eq!(
+        refusals(&[a.ask(NOW, announce.clone())]),
+        [(0, Reason::Malformed)]
+    );
+    let mut early = session(ALICE);
+    (early.early, early.exporter) = (true, None);
+    assert_eq!(
+        refusals(&a.service.handle(&early, NOW, announce)),
+        [(0, Reason::EarlyData)]
+    );
+}
+
+#[test]
+fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
+    let a = Place::new(1);
+    let mut entropy = ailurus::crypto::SeededEntropy::from_u64(7);
+    let epoch = Epoch::of(NOW);
+    let access = NewChannel::create(epoch, &mut entropy).access;
+    let keys = access.address_keys(epoch).expect("an honest channel");
+    let signer = access
+        .record_signer(epoch)
+        .expect("derived")
+        .expect("a writer");
+    let secret = access.record_secret(epoch);
+    let end = epoch.lease_end().as_secs();
+    let statement = ailurus::channel::lease_statement(
+        &EXPORTER,
+        a.key.as_bytes(),
+        ALICE.as_bytes(),
+        &keys.address,
+        end,
+    );
+    let lease = ailurus::wire::node::Lease {
+        blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+        access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+        epoch: epoch.number(),
+        lease_end: end,
+        proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+        ..Default::default()
+    };
+    assert_eq!(refusals(&[a.ask(NOW, register(vec![lease]))]), []);
+    let delegation = delegation_statement(&a.key, &keys.address, end);
+    let bare = Announcement {
+        address: Bytes::copy_from_slice(keys.address.as_bytes()),
+        until: end,
+        delegation: Bytes::copy_from_slice(&keys.access.sign(&delegation)),
+        record_key: Bytes::copy_from_slice(signer.key().as_bytes()),
+        record_secret: Bytes::copy_from_slice(secret.expose()),
+        ..Announcement::default()
+    };
+    let mut signed = |key: NodeKey, time: UnixMillis| {
+        let link = NodeLink::new(key, "192.0.2.1", 4433).expect("a link");
+        let record = signer.sign(&secret, &link, time, &mut entropy);
+        Announcement {
+            record: Some(record.to_wire()),
+            ..bare.clone()
+        }
+    };
+    let elsewhere = NodeSecret::from_bytes([9; 32]).public();
+    let of_other = a.announce(NOW, vec![signed(elsewhere, NOW)]);
+    assert_eq!(of_other.refusals[0].reason(), Reason::BadProof);
+    assert_eq!(a.announce(NOW, vec![bare.clone()]).records_wanted, [0]);
+    let mut forged = signed(a.key, NOW);
+    if let Some(record) = &mut forged.record {
+        record.seq += 1;
+    }
+    assert_eq!(
+        a.announce(NOW, vec![forged]).refusals[0].reason(),
+        Reason::BadSignature
+    );
+    let good = signed(a.key, NOW);
+    let none: [u32; 0] = [];
+    assert_eq!(a.announce(NOW, vec![good]).records_wanted, none);
+    assert_eq!(
+        a.announce(NOW.after(HOUR * 23), vec![bare.clone()])
+            .records_wanted,
+        none
+    );
+    assert_eq!(
+        a.announce(NOW.after(HOUR * 24), vec![bare.clone()])
+            .records_wanted,
+        [0]
+    );
+}
+
+#[test]
+fn who_acknowledges_and_drops_is_found_out_and_the_honest_is_not() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let mut channel = Channel::new(1);
+    for place in [&a, &b] {
+        place.serve(&channel, NOW, &[&a, &b]);
+    }
+    let sent = channel.envelopes(NOW, 300, 5);
+    a.publish(&channel, NOW, &sent);
+    let mut wire = a.wire(&b, NOW);
+    let drops = |session: &Session, now: UnixMillis, request: Request| match request.kind {
+        Some(request::Kind::Publish(_)) => vec![Response {
+            kind: Some(Kind::Published(Published::default())),
+        }],
+        _ => b.service.handle(session, now, request),
+    };
+    let first = wire.run(&a.service, NOW, |session, request| {
+        drops(session, NOW, request)
+    });
+    assert_eq!(first.expect("readable"), None);
+    let later = wire.wake();
+    let second = wire.run(&a.service, later, |session, request| {
+        drops(session, later, request)
+    });
+    assert_eq!(second.expect("readable"), Some(WireEnd::Withheld));
+
+    // The same with an honest node, whose clock is ahead so that it forgets first.
+    let (c, d) = (Place::new(3), Place::new(4));
+    let old = NOW.before(LIFETIME).after(HOUR * 2);
+    let edge = channel.envelopes(old, 300, 5);
+    for place in [&c, &d] {
+        place.serve(&channel, NOW, &[&c, &d]);
+    }
+    let early = Channel::new(1);
+    let epoch = Epoch::of(old);
+    for place in [&c, &d] {
+        let lease = early.lease(epoch, place.key, ALICE, EXPORTER);
+        assert_eq!(refusals(&[place.ask(NOW, register(vec![lease]))]), []);
+        let announced =
+            place.announce(NOW, vec![announcement(&early, epoch, place.key, &[&c, &d])]);
+        assert_eq!(announced.refusals, []);
+    }
+    c.publish(&early, NOW, &edge);
+    let ahead = |now: UnixMillis| now.after(HOUR / 4);
+    let mut wire = c.wire(&d, NOW);
+    let mut now = NOW;
+    let mut acknowledged = 0;
+    for _ in 0..30 {
+        let end = wire.run(&c.service, now, |session, request| {
+            acknowledged += usize::from(matches!(request.kind, Some(request::Kind::Publish(_))));
+            d.service.handle(session, ahead(now), request)
+        });
+        assert_eq!(end.expect("readable"), None);
+        d.service.expire(ahead(now)).expect("expired");
+        c.service.expire(now).expect("expired");
+        now = now.after(HOUR / 12).max(wire.wake());
+    }
+    assert!(now > old.after(LIFETIME), "it went past the edge");
+    assert_eq!(acknowledged, 1, "it was offered once");
+}
+
+#[test]
+fn a_node_that_sends_nonsense_is_left() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let mut channel = Channel::new(1);
+    for place in [&a, &b] {
+        place.serve(&channel, NOW, &[&a, &b]);
+    }
+    let sent = channel.envelopes(NOW, 300, 3);
+    b.publish(&channel, NOW, &sent);
+    let mut wire = a.wire(&b, NOW);
+    let end = wire.run(&a.service, NOW, |session, request| {
+        let mut answers = b.service.handle(session, NOW, request);
+        for answer in &mut answers {
+            if let Some(Kind::Batch(batch)) = &mut answer.kind {
+                for item in &mut batch.items {
+                    let mut sealed = item.sealed.to_vec();
+                    sealed[70] ^= 1;
+                    item.sealed = sealed.into();
+                }
+            }
+        }
+        answers
+    });
+    assert_eq!(end.expect("readable"), Some(WireEnd::Misbehaved));
+    assert!(a.kept(&channel, NOW).is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn random_sets_end_equal(
+        here in prop::collection::vec((0_u8..3, 0_u64..400), 0..120),
+        there in prop::collection::vec((0_u8..3, 0_u64..400), 0..120),
+        both in prop::collection::vec((0_u8..3, 0_u64..400), 0..60),
+    ) {
+        let (a, b) = (Place::new(1), Place::new(2));
+        let mut channels: Vec<Channel> = (0..3).map(Channel::new).collect();
+        for channel in &channels {
+            for place in [&a, &b] {
+                place.serve(channel, NOW, &[&a, &b]);
+            }
+        }
+        // No two bodies of one time: an id says nothing of the signature.
+        let mut count = 0;
+        let mut put = |set: &[(u8, u64)], places: &[&Place]| {
+            for (channel, minutes) in set {
+                let channel = &mut channels[usize::from(*channel)];
+                count += 1;
+                let time = Epoch::of(NOW).start().offset(*minutes as i64 * 60_000 + count);
+                let envelope = channel.envelope(time, 300);
+                for place in places {
+                    place.publish(channel, NOW, std::slice::from_ref(&envelope));
+                }
+            }
+        };
+        put(&here, &[&a]);
+        put(&there, &[&b]);
+        put(&both, &[&a, &b]);
+        let mut wire = a.wire(&b, NOW);
+        prop_assert_eq!(run(&mut wire, &a, &b, NOW), None);
+        let mut total = 0;
+        for channel in &channels {
+            let kept = a.kept(channel, NOW);
+            total += kept.len();
+            prop_assert!(kept == b.kept(channel, NOW));
+        }
+        prop_assert_eq!(total, here.len() + there.len() + both.len());
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ailurus::{
-    channel::{Envelope, Epoch, Introduction, lease_statement},
+    channel::{Envelope, Epoch, Introduction, NodeLink, delegation_statement, lease_statement},
     crypto::{HolderSecret, PseudonymSecret},
     sync::{
         leases,
@@ -11,8 +11,12 @@ use ailurus::{
         session::{Session as Conversation, Step, Work},
     },
     wire::{
-        limits::{MAX_LEASES, NODES_KEPT},
-        node::{Lease, Load, Publish, Reason, Register, Request, Sync, request::Kind, response},
+        content::NodeHint,
+        limits::{MAX_ANNOUNCEMENTS, MAX_LEASES, NODES_KEPT},
+        node::{
+            Announce, Announcement, Lease, Load, Publish, Reason, Register, Request, Sync,
+            request::Kind, response,
+        },
         time::UnixMillis,
     },
 };
@@ -52,6 +56,8 @@ pub struct Seat {
     leases: HashSet<(usize, Epoch)>,
     /// The node has counted its introduction.
     counted: bool,
+    /// What the node was told of other nodes, by lease.
+    told: HashMap<(usize, Epoch), Vec<usize>>,
 }
 
 /// A message on its way out.
@@ -78,8 +84,16 @@ pub struct Brought {
 
 impl Client {
     /// Whether something is to be said to a node besides asking for what is new.
-    pub fn has_work(&self, node: usize, channels: &[Channel], now: UnixMillis) -> bool {
-        self.leases_due(node, channels, now).next().is_some() || self.waits_for(node)
+    pub fn has_work(
+        &self,
+        node: usize,
+        channels: &[Channel],
+        peers: &[(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> bool {
+        self.leases_due(node, channels, now).next().is_some()
+            || self.waits_for(node)
+            || self.untold(node, peers, now).next().is_some()
     }
 
     /// Talks with a node as the real client does: leases, then a sync, then what waits. `None` if it does not answer.
@@ -89,6 +103,7 @@ impl Client {
         node: &mut Node,
         channels: &mut [Channel],
         by_address: &HashMap<[u8; 32], usize>,
+        peers: &[(usize, NodeLink)],
         now: UnixMillis,
     ) -> Result<Option<Brought>, Failure> {
         if !node.is_up() {
@@ -99,6 +114,7 @@ impl Client {
             cursor: Bytes::new(),
             leases: HashSet::new(),
             counted: false,
+            told: HashMap::new(),
         });
         let session = Session {
             pseudonym: seat.pseudonym.public(),
@@ -110,6 +126,7 @@ impl Client {
         let mut talk = Conversation::new(Work {
             leases: self.leases_due(index, channels, now).next().is_some(),
             releases: false,
+            announces: self.untold(index, peers, now).next().is_some(),
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -139,6 +156,12 @@ impl Client {
                     )? {
                         return Ok(None);
                     }
+                }
+                Step::Announce => {
+                    if !self.announce(index, node, &session, channels, peers, now)? {
+                        return Ok(None);
+                    }
+                    talk.announced();
                 }
                 Step::Publish => {
                     if !self.publish(index, node, &session, channels, now, &mut brought)? {
@@ -170,6 +193,70 @@ impl Client {
             .map(move |epoch| (channel, epoch))
             .filter(move |lease| seat.is_none_or(|seat| !seat.leases.contains(lease)))
         })
+    }
+
+    /// Leases of which the node was not told, or of other nodes than now.
+    fn untold<'a>(
+        &'a self,
+        node: usize,
+        peers: &'a [(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> impl Iterator<Item = (usize, Epoch)> + 'a {
+        let seat = self.seats.get(&node);
+        let leases = seat.into_iter().flat_map(|seat| &seat.leases).copied();
+        leases
+            .filter(move |lease| lease.1.lease_end() > now)
+            .filter(move |lease| {
+                let told = seat.and_then(|seat| seat.told.get(lease));
+                let same = |told: &Vec<usize>| {
+                    peers
+                        .iter()
+                        .all(|(peer, _)| *peer == node || told.contains(peer))
+                };
+                !told.is_some_and(same)
+            })
+    }
+
+    fn announce(
+        &mut self,
+        index: usize,
+        node: &mut Node,
+        session: &Session,
+        channels: &mut [Channel],
+        peers: &[(usize, NodeLink)],
+        now: UnixMillis,
+    ) -> Result<bool, Failure> {
+        let others: Vec<&(usize, NodeLink)> =
+            peers.iter().filter(|(peer, _)| *peer != index).collect();
+        let due: Vec<_> = self.untold(index, peers, now).collect();
+        for part in due.chunks(MAX_ANNOUNCEMENTS) {
+            let mut announcements = Vec::with_capacity(part.len());
+            for (channel, epoch) in part {
+                let keys = channels[*channel].keys(*epoch)?;
+                let until = epoch.lease_end().as_secs();
+                let statement = delegation_statement(node.key(), &keys.address, until);
+                announcements.push(Announcement {
+                    address: Bytes::copy_from_slice(keys.address.as_bytes()),
+                    until,
+                    delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    peers: others.iter().map(|(_, link)| hint(link)).collect(),
+                    ..Announcement::default()
+                });
+            }
+            let request = Request {
+                kind: Some(Kind::Announce(Announce { announcements })),
+            };
+            if node.ask(Asker::Client, session, now, request).is_none() {
+                return Ok(false);
+            }
+            if let Some(seat) = self.seats.get_mut(&index) {
+                for lease in part {
+                    let told = others.iter().map(|(peer, _)| *peer).collect();
+                    seat.told.insert(*lease, told);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn waits_for(&self, node: usize) -> bool {
@@ -282,6 +369,7 @@ impl Client {
                     let expected = seat.leases.iter().filter(alive).count();
                     if talk.hello(hello.leases, u32::try_from(expected)?) {
                         seat.leases.clear();
+                        seat.told.clear();
                         seat.counted = false;
                     }
                     brought.evicted = hello.ended() == Reason::Evicted;
@@ -357,6 +445,14 @@ impl Client {
         let wanted = copies_wanted(*NODES_KEPT.start());
         self.outbox.retain(|waiting| waiting.at.len() < wanted);
         Ok(true)
+    }
+}
+
+fn hint(link: &NodeLink) -> NodeHint {
+    NodeHint {
+        key: Bytes::copy_from_slice(link.key().as_bytes()),
+        host: link.host().to_owned(),
+        port: u32::from(link.port()),
     }
 }
 

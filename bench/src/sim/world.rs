@@ -7,7 +7,7 @@ use std::{
 };
 
 use ailurus::{
-    channel::{Epoch, Introduction},
+    channel::{Epoch, Introduction, NodeLink},
     crypto::HolderSecret,
     wire::{limits::LIFETIME, time::UnixMillis},
 };
@@ -371,19 +371,29 @@ impl World {
             if asked == Some(node) {
                 continue;
             }
-            if self.clients[client].has_work(node, &self.channels, self.now) {
+            let peers = self.peers(client);
+            if self.clients[client].has_work(node, &self.channels, &peers, self.now) {
                 self.talk(client, node)?;
             }
         }
         Ok(())
     }
 
+    /// The nodes that a phone keeps, of which it tells each.
+    fn peers(&mut self, client: usize) -> Vec<(usize, NodeLink)> {
+        let kept = self.choices[client].plan(self.now).kept;
+        let link = |node: usize| (node, self.nodes[node].link.clone());
+        kept.into_iter().map(link).collect()
+    }
+
     fn talk(&mut self, client: usize, node: usize) -> Result<bool, Failure> {
+        let peers = self.peers(client);
         let brought = self.clients[client].talk(
             node,
             &mut self.nodes[node],
             &mut self.channels,
             &self.by_address,
+            &peers,
             self.now,
         )?;
         let random = self.clients[client].random.number();

@@ -27,7 +27,7 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "DHT")]
     pub dht: Option<DhtMode>,
     /// TOML file with these settings and the limits
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "AILURUS_NODE_CONFIG")]
     pub config: Option<PathBuf>,
     /// The data directory was copied back by other means than `restore`: have all clients reconcile
     #[arg(long)]

@@ -44,6 +44,8 @@ pub(crate) struct Link {
     next_reconciliation: UnixMillis,
     /// How often in a row the other node had another set of addresses.
     differed: u32,
+    /// Everything that is not shared is to be released there.
+    strays: bool,
     /// Nothing is asked before this time.
     paused: UnixMillis,
     /// To be fetched; the address is not known of what a reconciliation brought up.
@@ -122,6 +124,7 @@ impl Link {
             reconciling: None,
             next_reconciliation: now,
             differed: 0,
+            strays: false,
             paused: now,
             fetches: VecDeque::new(),
             offers: VecDeque::new(),
@@ -181,6 +184,9 @@ impl Link {
         if now < self.paused {
             return Ok(steps);
         }
+        if std::mem::take(&mut self.strays) {
+            self.release_strays(&mut steps)?;
+        }
         self.change_leases(&mut steps);
         if self.following == Following::No && !self.registered.is_empty() && self.asked.is_empty() {
             self.following = Following::Asked;
@@ -199,7 +205,10 @@ impl Link {
 
     /// When there is something to do again, if nothing comes before.
     pub(crate) fn wake(&self) -> UnixMillis {
-        self.next_reconciliation.max(self.paused)
+        if self.works() && !self.has_work() && self.reconciling.is_none() {
+            return self.next_reconciliation.max(self.paused);
+        }
+        self.paused
     }
 
     /// Whether answers are awaited on the working stream.
@@ -207,20 +216,14 @@ impl Link {
         !self.asked.is_empty()
     }
 
+    /// Whether the other node owes an answer on any stream.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.is_waiting() || self.following == Following::Asked
+    }
+
     /// Whether the link has come as far as following.
     pub(crate) fn works(&self) -> bool {
         self.following == Following::Yes
-    }
-
-    /// Whether everything is exchanged that there was to exchange.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.works()
-            && self.asked.is_empty()
-            && self.arrived.is_empty()
-            && self.offers.is_empty()
-            && self.lacking.is_empty()
-            && self.fetches.is_empty()
-            && self.reconciling.is_none()
     }
 
     /// Why the link is to be closed, once it is.
@@ -398,6 +401,20 @@ impl Link {
         self.asked.push_back(Asked::Register(addresses));
     }
 
+    /// Releases all that this node knows and does not share with the other.
+    fn release_strays(&mut self, steps: &mut Vec<Step>) -> Result<(), StoreError> {
+        let known = self
+            .service
+            .store()
+            .read(|reader| reader.delegated_addresses())?;
+        let strays: Vec<Address> = known
+            .into_iter()
+            .filter(|address| !self.wanted.contains_key(address))
+            .collect();
+        self.release(&strays, steps);
+        Ok(())
+    }
+
     fn release(&mut self, addresses: &[Address], steps: &mut Vec<Step>) {
         for part in addresses.chunks(MAX_LEASES) {
             for address in part {
@@ -467,7 +484,11 @@ impl Link {
         let Some(reconciling) = &mut self.reconciling else {
             return Ok(());
         };
-        if self.asked.iter().any(|asked| matches!(asked, Asked::Reconcile)) {
+        if self
+            .asked
+            .iter()
+            .any(|asked| matches!(asked, Asked::Reconcile))
+        {
             return Ok(());
         }
         // What has been found so far goes first, so that it is never much.
@@ -543,6 +564,8 @@ impl Link {
                 self.next_reconciliation = now.after(wait);
                 // It may have lost some; what it has is leased once more without harm.
                 self.registered.clear();
+                // Or it has some from before, which this node shares no more.
+                self.strays = self.differed > 1;
             }
             _ => {
                 self.reconciling = None;

@@ -9,9 +9,9 @@ mod link;
 mod plan;
 mod wire;
 
+pub use self::wire::{Wire, WireEnd};
 pub(crate) use self::{
     acknowledged::Acknowledged,
     link::{End, Link, Step},
     plan::{Peers, Plan},
 };
-pub use self::wire::{Wire, WireEnd};

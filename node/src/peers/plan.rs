@@ -27,6 +27,8 @@ struct Node {
     state: State,
     /// In a row.
     failures: u32,
+    /// What its link was told to register, as address and end.
+    told: Vec<(Address, u64)>,
     /// While it is not lent to a link.
     acknowledged: Acknowledged,
 }
@@ -75,12 +77,17 @@ impl Peers {
             }
             known.insert(key);
             // Two nodes that hear of each other at once need one connection: the smaller key dials first.
-            let grace = if self.own < key { Duration::ZERO } else { GRACE };
+            let grace = if self.own < key {
+                Duration::ZERO
+            } else {
+                GRACE
+            };
             let node = self.nodes.entry(key).or_insert_with(|| Node {
                 link: peer.node.clone(),
                 addresses: Vec::new(),
                 state: State::Away(now.after(grace)),
                 failures: 0,
+                told: Vec::new(),
                 acknowledged: Acknowledged::default(),
             });
             node.addresses = peer.addresses;
@@ -118,13 +125,26 @@ impl Peers {
                 .filter_map(|address| self.delegations.get(address).cloned())
                 .take(LEASES)
                 .collect();
+            let told: Vec<(Address, u64)> = leases
+                .iter()
+                .map(|lease| (lease.keys.address, lease.until_s))
+                .collect();
             match node.state {
-                State::Linked => plans.push(Plan::Lease(*key, leases)),
+                State::Linked if told == node.told => {}
+                State::Linked => {
+                    node.told = told;
+                    plans.push(Plan::Lease(*key, leases));
+                }
                 State::Away(next) if next <= now && !leases.is_empty() && linked < LINKS => {
                     linked += 1;
                     node.state = State::Linked;
+                    node.told = told;
                     let acknowledged = std::mem::take(&mut node.acknowledged);
                     plans.push(Plan::Dial(node.link.clone(), leases, acknowledged));
+                }
+                // Nothing is to be done for it now; it is looked at again when something changes.
+                State::Away(next) if next <= now => {
+                    node.state = State::Away(now.after(GRACE));
                 }
                 State::Away(_) => {}
             }
@@ -166,8 +186,36 @@ impl Peers {
         node.state = State::Away(now.after(wait).after(jitter(&self.own, key, now, wait)));
     }
 
+    /// Notes that a link could not be told what to register.
+    pub(crate) fn lease_again(&mut self, key: &NodeKey) {
+        if let Some(node) = self.nodes.get_mut(key) {
+            node.told.clear();
+        }
+    }
+
+    /// Whether somebody's waiting time is over.
+    pub(crate) fn is_due(&self, now: UnixMillis) -> bool {
+        let due = |node: &Node| match node.state {
+            State::Away(next) => next <= now && node.shares(&self.delegations),
+            State::Linked => false,
+        };
+        self.nodes.values().any(due)
+    }
+
+    /// Everybody that is known.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeKey> {
+        self.nodes.keys()
+    }
+
+    /// What is registered at nodes of which `works` says that their link does.
+    pub(crate) fn leased(&self, works: impl Fn(&NodeKey) -> bool) -> Vec<Address> {
+        let working = self.nodes.iter().filter(|(key, _)| works(key));
+        let told = working.flat_map(|(_, node)| &node.told);
+        told.map(|(address, _)| *address).collect()
+    }
+
     /// Nodes that there are links to, or that are being dialled.
-    pub(crate) fn linked(&self) -> usize {
+    fn linked(&self) -> usize {
         let linked = |node: &&Node| node.state == State::Linked;
         self.nodes.values().filter(linked).count()
     }
@@ -179,13 +227,15 @@ impl Peers {
     }
 }
 
+impl Node {
+    fn shares(&self, delegations: &BTreeMap<Address, Delegation>) -> bool {
+        let mut addresses = self.addresses.iter();
+        addresses.any(|address| delegations.contains_key(address))
+    }
+}
+
 /// Up to a quarter of `wait`, so that nodes that lost each other do not all come back at once.
-pub(super) fn jitter(
-    own: &NodeKey,
-    other: &NodeKey,
-    now: UnixMillis,
-    wait: Duration,
-) -> Duration {
+pub(super) fn jitter(own: &NodeKey, other: &NodeKey, now: UnixMillis, wait: Duration) -> Duration {
     let hash = kdf::sha256(&[
         own.as_bytes(),
         other.as_bytes(),
@@ -261,7 +311,11 @@ mod tests {
     fn the_smaller_key_dials_and_the_greater_only_if_it_must() {
         let shared = [delegation(1), delegation(2)];
         let mut peers = Peers::new(key(5));
-        peers.update(NOW, shared.to_vec(), vec![peer(9, &shared), peer(1, &shared), peer(5, &shared)]);
+        peers.update(
+            NOW,
+            shared.to_vec(),
+            vec![peer(9, &shared), peer(1, &shared), peer(5, &shared)],
+        );
         assert_eq!(dialled(&peers.plan(NOW, &HashMap::new())), [(key(9), 2)]);
         assert!(dialled(&peers.plan(NOW, &HashMap::new())).is_empty());
         let later = NOW.after(GRACE);
@@ -301,16 +355,32 @@ mod tests {
                 now = now.after(Duration::from_secs(1));
             }
             waits.push(now);
-            peers.ended(now, &key(9), &End::Failed("refused".into()), Acknowledged::default());
+            peers.ended(
+                now,
+                &key(9),
+                &End::Failed("refused".into()),
+                Acknowledged::default(),
+            );
         }
-        let gaps: Vec<_> = waits.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+        let gaps: Vec<_> = waits
+            .windows(2)
+            .map(|pair| pair[1].since(pair[0]))
+            .collect();
         assert!(gaps[0] >= FIRST_RETRY && gaps[0] <= FIRST_RETRY * 2);
         assert!(gaps[5] >= FIRST_RETRY * 32);
-        assert!(gaps.iter().all(|gap| *gap <= LAST_RETRY * 5 / 4 + Duration::from_secs(1)));
+        assert!(
+            gaps.iter()
+                .all(|gap| *gap <= LAST_RETRY * 5 / 4 + Duration::from_secs(1))
+        );
         while dialled(&peers.plan(now, &HashMap::new())).is_empty() {
             now = now.after(Duration::from_secs(60));
         }
-        peers.ended(now, &key(9), &End::Misbehaved("lies"), Acknowledged::default());
+        peers.ended(
+            now,
+            &key(9),
+            &End::Misbehaved("lies"),
+            Acknowledged::default(),
+        );
         assert_eq!(peers.distrusted(), 1);
         // Another host for the same key changes nothing.
         let moved = NodeLink::new(key(9), "192.0.2.7", 1).expect("a link");

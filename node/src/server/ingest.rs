@@ -19,7 +19,7 @@ use ailurus::wire::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::live::Live;
+use super::{live::Live, peers::Hub};
 use crate::service::{Checked, Service, Write};
 
 /// The way in.
@@ -57,6 +57,7 @@ impl Ingest {
     pub(super) fn start(
         service: Arc<Service>,
         live: Arc<Live>,
+        hub: Arc<Hub>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<(Self, Threads)> {
         let (jobs, received) = mpsc::unbounded_channel();
@@ -64,6 +65,7 @@ impl Ingest {
         let committer = Committer {
             service: Arc::clone(&service),
             live,
+            hub,
             clock: Arc::clone(&clock),
         };
         let threads = [
@@ -144,6 +146,7 @@ fn verify(
 struct Committer {
     service: Arc<Service>,
     live: Arc<Live>,
+    hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
 }
 
@@ -207,6 +210,7 @@ impl Committer {
             let _ = reply.send(response);
         }
         if !committed.stored.is_empty() {
+            self.hub.offer(&committed.stored, &self.live);
             self.live.push(committed.stored, end, metrics);
         }
         self.live.reload(&committed.changed);

@@ -28,6 +28,8 @@ pub(crate) struct Live {
     listeners: Mutex<Listeners>,
     /// The end of the last commit whose frames are in all queues.
     announced: AtomicU64,
+    /// Counts what changes in what super nodes follow.
+    peers_following: AtomicU64,
 }
 
 #[derive(Default)]
@@ -161,6 +163,11 @@ impl Live {
         }
     }
 
+    /// Another number whenever super nodes follow something else than before.
+    pub(super) fn peers_following(&self) -> u64 {
+        self.peers_following.load(Ordering::Acquire)
+    }
+
     /// What a super node follows now.
     pub(super) fn following(&self, pseudonym: &Pseudonym) -> HashSet<Address> {
         let listeners = self.listeners();
@@ -222,6 +229,7 @@ impl Subscription {
         drop(listeners);
         if self.subscriber.peer {
             self.subscriber.queue().addresses.clone_from(&wanted);
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
         }
         self.addresses = wanted;
     }
@@ -280,6 +288,9 @@ impl Drop for Subscription {
             self.pseudonym,
             &self.subscriber,
         );
+        if self.subscriber.peer {
+            self.live.peers_following.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 

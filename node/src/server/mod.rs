@@ -5,10 +5,10 @@ mod frames;
 mod ingest;
 mod limits;
 mod live;
+mod peers;
 mod stream;
 
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -23,16 +23,19 @@ use ailurus::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
+pub(crate) use self::peers::Dialling;
 use self::{
     ingest::{Ingest, Threads},
     limits::{Slot, Slots},
     live::Live,
+    peers::{Hub, Tasks},
 };
-use crate::service::Service;
+use crate::{error::NodeError, service::Service};
 
 /// A running server.
 pub(crate) struct Server {
     shared: Arc<Shared>,
+    peers: Tasks,
     accepting: JoinHandle<()>,
     threads: Option<Threads>,
 }
@@ -41,10 +44,13 @@ pub(crate) struct Server {
 struct Shared {
     service: Arc<Service>,
     live: Arc<Live>,
+    hub: Arc<Hub>,
     ingest: Ingest,
     clock: Arc<dyn Clock>,
     /// Reads of the store under way at once.
     readers: Arc<Semaphore>,
+    /// The same for those that may read a lot, so that no poll waits for them.
+    long_readers: Arc<Semaphore>,
 }
 
 /// What the streams of one connection share.
@@ -61,20 +67,31 @@ impl Server {
         endpoint: Arc<NodeEndpoint>,
         service: Arc<Service>,
         clock: Arc<dyn Clock>,
-    ) -> io::Result<Self> {
+        dialling: Dialling,
+    ) -> Result<Self, NodeError> {
         let live = Arc::new(Live::default());
-        let (ingest, threads) =
-            Ingest::start(Arc::clone(&service), Arc::clone(&live), Arc::clone(&clock))?;
+        let hub = Arc::new(Hub::default());
+        let (ingest, threads) = Ingest::start(
+            Arc::clone(&service),
+            Arc::clone(&live),
+            Arc::clone(&hub),
+            Arc::clone(&clock),
+        )
+        .map_err(NodeError::Thread)?;
         let shared = Arc::new(Shared {
             service,
             live,
+            hub,
             ingest,
             clock,
             readers: Arc::new(Semaphore::new(READERS)),
+            long_readers: Arc::new(Semaphore::new(LONG_READERS)),
         });
+        let peers = Tasks::start(&shared, dialling)?;
         let accepting = tokio::spawn(accept(endpoint, Arc::clone(&shared)));
         Ok(Self {
             shared,
+            peers,
             accepting,
             threads: Some(threads),
         })
@@ -83,6 +100,7 @@ impl Server {
     /// Accepts nobody any more, and waits until everything that was handed over is committed and answered.
     pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
+        self.peers.stop();
         self.shared.ingest.stop();
         let Some(threads) = self.threads.take() else {
             return;
@@ -213,6 +231,8 @@ const MALFORMED: u32 = 3;
 const CODE_MALFORMED: u32 = 1;
 /// Reads of the store at once: they are short, and there are few disks.
 const READERS: usize = 4;
+/// Digests and lists at once.
+const LONG_READERS: usize = 2;
 
 /// How often foreign datagrams and processor time are taken over into the metrics.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

@@ -11,7 +11,10 @@ use ailurus::{
 };
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use tokio::{sync::oneshot, task::JoinError};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinError,
+};
 
 use super::{
     Client,
@@ -173,7 +176,12 @@ impl Stream {
             Admitted::Read(query) => {
                 let session = self.session;
                 let since = Instant::now();
-                let response = read(&self.client, move |client| {
+                let permits = if query.is_long() {
+                    &shared.long_readers
+                } else {
+                    &shared.readers
+                };
+                let response = read_with(permits, &self.client, move |client| {
                     let shared = &client.shared;
                     shared.service.read(&session, shared.clock.now(), &query)
                 })
@@ -365,8 +373,16 @@ async fn read<T: Send + 'static>(
     client: &Arc<Client>,
     read: impl FnOnce(&Client) -> T + Send + 'static,
 ) -> Result<T, StreamError> {
-    let readers = Arc::clone(&client.shared.readers);
-    let permit = readers
+    read_with(&client.shared.readers, client, read).await
+}
+
+/// The same with one of these permits.
+async fn read_with<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    client: &Arc<Client>,
+    read: impl FnOnce(&Client) -> T + Send + 'static,
+) -> Result<T, StreamError> {
+    let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(|_| StreamError::Stopping)?;

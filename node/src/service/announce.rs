@@ -15,11 +15,7 @@ use ailurus::{
     },
 };
 
-use super::{
-    Service, Session,
-    commit::answer,
-    register::refusal,
-};
+use super::{Service, Session, commit::answer, register::refusal};
 use crate::store::{Delegation, Keys, StoreError, Writer};
 
 /// An announcement that was checked.

@@ -34,6 +34,17 @@ pub(crate) enum WriteKind {
     Release(Vec<Address>),
 }
 
+impl Write {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let WriteKind::Publish(publish) = &self.kind else {
+            return 1_024;
+        };
+        let items = publish.items.iter();
+        items.map(|item| item.sealed.len().saturating_add(64)).sum()
+    }
+}
+
 /// The same request, checked.
 #[derive(Debug)]
 pub(crate) struct Checked {

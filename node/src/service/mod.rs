@@ -25,7 +25,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response, request, response::Kind,
+            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
+            request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -109,6 +110,13 @@ pub(crate) enum Read {
     Announce(Announce),
     Digest(DigestQuery),
     List(ListQuery),
+}
+
+impl Read {
+    /// Whether it may read many envelopes.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self, Self::Digest(_) | Self::List(_))
+    }
 }
 
 impl Service {

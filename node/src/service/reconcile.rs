@@ -546,7 +546,10 @@ mod tests {
         let items: Vec<Item> = (0..100_000)
             .map(|time| Item::with_timestamp_and_id(time, Id::from_byte_array([0; 32])))
             .collect();
-        let whole = Window { from: 0, to: 200_000 };
+        let whole = Window {
+            from: 0,
+            to: 200_000,
+        };
         let windows = split(&items, whole);
         assert_eq!(windows.len(), 6);
         assert_eq!(windows.front().map(|window| window.from), Some(0));

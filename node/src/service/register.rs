@@ -305,6 +305,7 @@ mod tests {
         };
         let checked = Checked {
             pseudonym: Pseudonym::from_bytes([client; 32]),
+            peer: false,
             kind: CheckedKind::Register {
                 leases: vec![Ok(lease)],
                 introduced: None,

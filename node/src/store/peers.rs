@@ -26,8 +26,6 @@ pub(crate) struct Delegation {
 /// Where an address's records are in the DHT, and this node's own.
 pub(crate) struct RecordRow {
     pub(crate) address: Address,
-    /// Unix seconds, of the delegation.
-    pub(crate) until_s: u64,
     /// The epoch's public key, and what opens its records.
     pub(crate) key: [u8; 32],
     pub(crate) secret: [u8; 32],
@@ -280,6 +278,17 @@ impl Reader {
         Ok(delegations)
     }
 
+    /// Every address with a delegation, whether a client has leased it here or not.
+    pub(crate) fn delegated_addresses(&self) -> Result<Vec<Address>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT address FROM delegations")?;
+        let found = statement
+            .query_map([], |row| Ok(Address::from_bytes(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(found)
+    }
+
     /// All other nodes, with what they serve.
     pub(crate) fn peers(&self) -> Result<Vec<PeerRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(
@@ -310,7 +319,7 @@ impl Reader {
     /// What the DHT is to say and may tell, for addresses that a client has leased here.
     pub(crate) fn records(&self, now: UnixMillis) -> Result<Vec<RecordRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT d.address, d.until_s, d.record_key, d.record_secret, d.record_slot, d.record_seq, d.record_value,
+            "SELECT d.address, d.record_key, d.record_secret, d.record_slot, d.record_seq, d.record_value,
                d.record_signature FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
@@ -455,21 +464,20 @@ fn keys(row: &SqlRow<'_>) -> Result<Keys, StoreError> {
 }
 
 fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
-    let seq: Option<i64> = row.get(5)?;
+    let seq: Option<i64> = row.get(4)?;
     let own = match seq {
         Some(seq) => Some(Record {
-            slot: row.get(4)?,
+            slot: row.get(3)?,
             seq: from_sql(seq),
-            value: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-            signature: Bytes::from(row.get::<_, Vec<u8>>(7)?),
+            value: Bytes::from(row.get::<_, Vec<u8>>(5)?),
+            signature: Bytes::from(row.get::<_, Vec<u8>>(6)?),
         }),
         None => None,
     };
     Ok(RecordRow {
         address: Address::from_bytes(row.get(0)?),
-        until_s: from_sql(row.get(1)?),
-        key: row.get(2)?,
-        secret: row.get(3)?,
+        key: row.get(1)?,
+        secret: row.get(2)?,
         own,
     })
 }

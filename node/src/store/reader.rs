@@ -167,8 +167,7 @@ impl Reader {
             "SELECT time_ms, kind, length(sealed), CASE WHEN length(sealed) > ?2 THEN id ELSE sealed END
              FROM envelopes WHERE position = ?1 AND (peer = 0 OR NOT ?3)",
         )?;
-        let mut rows =
-            statement.query((to_sql(position), MAX_INLINE as i64, clients_only))?;
+        let mut rows = statement.query((to_sql(position), MAX_INLINE as i64, clients_only))?;
         match rows.next()? {
             Some(row) => parse(row, now, MAX_INLINE as u64),
             None => Ok(None),

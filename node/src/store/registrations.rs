@@ -165,7 +165,7 @@ impl Writer {
             .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
             .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
-        let quota = quota.unwrap_or(to_sql(otherwise));
+        let quota = quota.unwrap_or_else(|| to_sql(otherwise));
         let full = self
             .connection
             .prepare_cached(

@@ -1,6 +1,7 @@
 //! What a client needs for tests: channels, envelopes, leases, and requests over real QUIC.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod daemon;
 pub mod wire;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -11,7 +11,7 @@ use super::{Engine, Error, adjusted};
 impl Engine {
     /// A node was reached.
     pub fn reached(&mut self) -> Result<(), Error> {
-        let before = self.store.read(|tx| schedule(tx))?;
+        let before = self.store.read(schedule)?;
         let mut after = before;
         after.reached();
         if after == before {

@@ -1,0 +1,353 @@
+//! The node's records in the DHT, and those of others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use ailurus::{
+    channel::{Address, NodeLink, RecordKey, RecordSecret, SignedRecord, record::salt},
+    crypto::{OsEntropy, entropy},
+    net::{Dht, DhtError, DhtMode, Item},
+    wire::{
+        limits::{RECORD_LIFETIME, RECORD_SLOTS},
+        node::Record,
+        time::UnixMillis,
+    },
+};
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::{
+    server::Shared,
+    store::{Named, RecordRow, StoreError},
+};
+
+/// Announces this node and looks for others, as long as it runs.
+pub(super) async fn run(shared: Arc<Shared>, mode: DhtMode) {
+    let dht = loop {
+        match Dht::client(&mode).await {
+            Ok(Some(dht)) => break Arc::new(dht),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the DHT cannot be entered; it is tried again");
+                tokio::time::sleep(ENTER_AGAIN).await;
+            }
+        }
+    };
+    let mut schedule = Schedule::default();
+    let mut tick = tokio::time::interval(TICK);
+    let mut work = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(done) = work.join_next(), if !work.is_empty() => {
+                if let Ok(done) = done {
+                    schedule.done(shared.clock.now(), done);
+                }
+                if work.len() + 1 < AT_ONCE {
+                    continue;
+                }
+            }
+            _ = tick.tick() => {}
+        }
+        let now = shared.clock.now();
+        let rows = match rows(&shared, now).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "records cannot be read");
+                continue;
+            }
+        };
+        schedule.keep(&rows);
+        for row in rows {
+            if work.len() >= AT_ONCE {
+                break;
+            }
+            let Some(task) = schedule.next(now, &row, shared.hub.is_together(&row.address)) else {
+                continue;
+            };
+            let (shared, dht) = (Arc::clone(&shared), Arc::clone(&dht));
+            work.spawn(async move {
+                match task {
+                    Task::Put(record) => Done::Put(row.address, put(&dht, &row, &record).await),
+                    Task::Look => {
+                        look(&shared, &dht, &row, now).await;
+                        Done::Looked(row.address)
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// When each address is to be announced and looked up.
+#[derive(Default)]
+struct Schedule {
+    addresses: HashMap<Address, Times>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Times {
+    put: UnixMillis,
+    look: UnixMillis,
+    /// Puts in a row that did not succeed.
+    failures: u32,
+    /// Of the record that was put last; another is put at once.
+    seq: u64,
+    /// A task is under way.
+    busy: bool,
+}
+
+enum Task {
+    Put(Record),
+    Look,
+}
+
+enum Done {
+    Put(Address, Result<(), DhtError>),
+    Looked(Address),
+}
+
+impl Schedule {
+    /// Forgets all other addresses.
+    fn keep(&mut self, rows: &[RecordRow]) {
+        let known: HashSet<Address> = rows.iter().map(|row| row.address).collect();
+        self.addresses.retain(|address, _| known.contains(address));
+    }
+
+    /// What is to be done for an address now.
+    fn next(&mut self, now: UnixMillis, row: &RecordRow, together: bool) -> Option<Task> {
+        let times = self.addresses.entry(row.address).or_default();
+        if times.busy {
+            return None;
+        }
+        if let Some(own) = &row.own
+            && UnixMillis::from_secs(own.seq).after(RECORD_LIFETIME) > now
+            && (now >= times.put || (own.seq != times.seq && times.failures == 0))
+        {
+            times.busy = true;
+            times.seq = own.seq;
+            return Some(Task::Put(own.clone()));
+        }
+        if !together && now >= times.look {
+            times.busy = true;
+            return Some(Task::Look);
+        }
+        None
+    }
+
+    fn done(&mut self, now: UnixMillis, done: Done) {
+        let (Done::Put(address, _) | Done::Looked(address)) = &done;
+        let Some(times) = self.addresses.get_mut(address) else {
+            return;
+        };
+        times.busy = false;
+        match done {
+            Done::Put(_, Ok(())) => {
+                times.failures = 0;
+                times.put = now.after(jittered(PUT_EVERY));
+            }
+            Done::Put(address, Err(error)) => {
+                // Whoever wants the slot for another node keeps it: two that insist would write for ever.
+                let wait = PUT_AGAIN.saturating_mul(1 << times.failures.min(8));
+                times.failures = times.failures.saturating_add(1);
+                times.put = now.after(jittered(wait.min(PUT_AGAIN_LAST)));
+                tracing::debug!(?address, %error, "a record is not in the DHT");
+            }
+            Done::Looked(_) => times.look = now.after(jittered(LOOK_EVERY)),
+        }
+    }
+}
+
+async fn rows(shared: &Arc<Shared>, now: UnixMillis) -> Result<Vec<RecordRow>, StoreError> {
+    let shared = Arc::clone(shared);
+    let read = tokio::task::spawn_blocking(move || {
+        let store = shared.service.store();
+        store.read(|reader| reader.records(now))
+    });
+    // The closure does not panic.
+    read.await.unwrap_or_else(|_| Ok(Vec::new()))
+}
+
+/// Puts the node's record into its slot, unless something newer stands there.
+async fn put(dht: &Dht, row: &RecordRow, record: &Record) -> Result<(), DhtError> {
+    let Ok(slot) = u8::try_from(record.slot) else {
+        return Ok(());
+    };
+    let Ok(signature) = <[u8; 64]>::try_from(record.signature.as_ref()) else {
+        return Ok(());
+    };
+    let seq = i64::try_from(record.seq).unwrap_or(i64::MAX);
+    let stored = dht.read(&row.key, &salt(slot)).await?;
+    if let Some(stored) = &stored
+        && stored.seq > seq
+    {
+        return Err(DhtError::Stale);
+    }
+    let cas = stored.map(|stored| stored.seq);
+    dht.put(&row.key, &salt(slot), seq, &record.value, &signature, cas)
+        .await
+}
+
+/// Reads all slots and notes the nodes that are named there.
+async fn look(shared: &Arc<Shared>, dht: &Dht, row: &RecordRow, now: UnixMillis) {
+    let key = RecordKey::from_bytes(row.key);
+    let secret = RecordSecret::from_bytes(row.secret);
+    let mut found = Vec::new();
+    for slot in 0..RECORD_SLOTS {
+        match dht.read_all(&row.key, &salt(slot)).await {
+            Ok(items) => found.extend(
+                items
+                    .iter()
+                    .filter_map(|item| open(slot, item, &key, &secret, now)),
+            ),
+            Err(error) => {
+                tracing::debug!(%error, "the DHT does not answer");
+                break;
+            }
+        }
+    }
+    found.retain(|node| node.key() != shared.service.node());
+    if found.is_empty() {
+        return;
+    }
+    let (shared, address) = (Arc::clone(shared), row.address);
+    let named = tokio::task::spawn_blocking(move || {
+        let named = shared.service.store().write(|writer| {
+            let mut news = false;
+            for node in &found {
+                news |= writer.name_peer(&address, node, now)? == Named::New;
+            }
+            Ok(news)
+        });
+        match named {
+            Ok(true) => shared.service.neighbours_changed(),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "nodes from the DHT could not be kept"),
+        }
+    });
+    // The closure does not panic.
+    let _ = named.await;
+}
+
+fn open(
+    slot: u8,
+    item: &Item,
+    key: &RecordKey,
+    secret: &RecordSecret,
+    now: UnixMillis,
+) -> Option<NodeLink> {
+    let record = Record {
+        slot: u32::from(slot),
+        seq: u64::try_from(item.seq).ok()?,
+        value: Bytes::copy_from_slice(&item.value),
+        signature: Bytes::copy_from_slice(&item.signature),
+    };
+    let signed = SignedRecord::parse(&record).ok()?;
+    signed.verify(key).ok()?;
+    signed.open(key, secret, now).ok()
+}
+
+/// Up to an eighth longer: nobody should see all records of a node come at once.
+fn jittered(wait: Duration) -> Duration {
+    let [random] = entropy::array::<1>(&mut OsEntropy);
+    wait + wait / 8 * u32::from(random) / 256
+}
+
+/// Time between two looks at what is to be done.
+const TICK: Duration = Duration::from_secs(5);
+/// Before the next try to enter the DHT.
+const ENTER_AGAIN: Duration = Duration::from_secs(60);
+/// Addresses that are worked on at once.
+const AT_ONCE: usize = 8;
+/// The DHT forgets an item after two hours (BEP 44).
+const PUT_EVERY: Duration = Duration::from_secs(3_600);
+/// Before the next try after a put failed: doubled each time, up to the last.
+const PUT_AGAIN: Duration = Duration::from_secs(300);
+const PUT_AGAIN_LAST: Duration = Duration::from_secs(12 * 3_600);
+/// How often the slots of an address are read that no other node in touch serves.
+const LOOK_EVERY: Duration = Duration::from_secs(1_800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
+
+    fn row(seq: u64) -> RecordRow {
+        RecordRow {
+            address: Address::from_bytes([1; 32]),
+            key: [2; 32],
+            secret: [3; 32],
+            own: Some(Record {
+                seq,
+                ..Record::default()
+            }),
+        }
+    }
+
+    fn is_put(task: &Option<Task>) -> bool {
+        matches!(task, Some(Task::Put(_)))
+    }
+
+    #[test]
+    fn a_record_is_put_hourly_and_a_new_one_at_once() {
+        let address = row(0).address;
+        let mut schedule = Schedule::default();
+        let seq = NOW.as_secs();
+        assert!(is_put(&schedule.next(NOW, &row(seq), true)));
+        assert!(schedule.next(NOW, &row(seq), true).is_none());
+        schedule.done(NOW, Done::Put(address, Ok(())));
+        assert!(
+            schedule
+                .next(NOW.after(PUT_EVERY / 2), &row(seq), true)
+                .is_none()
+        );
+        let soon = NOW.after(PUT_EVERY / 2);
+        assert!(is_put(&schedule.next(soon, &row(seq + 1), true)));
+        schedule.done(soon, Done::Put(address, Ok(())));
+        let later = soon.after(PUT_EVERY * 9 / 8);
+        assert!(is_put(&schedule.next(later, &row(seq + 1), true)));
+        schedule.done(later, Done::Put(address, Ok(())));
+        let expired = UnixMillis::from_secs(seq + 1).after(RECORD_LIFETIME);
+        assert!(schedule.next(expired, &row(seq + 1), true).is_none());
+    }
+
+    #[test]
+    fn a_slot_that_somebody_else_wants_is_not_fought_over() {
+        let address = row(0).address;
+        let mut schedule = Schedule::default();
+        let mut puts = 0;
+        for minute in 0..24 * 60 {
+            let now = NOW.after(Duration::from_secs(60 * minute));
+            // Members sign a new record again and again.
+            if is_put(&schedule.next(now, &row(NOW.as_secs() + minute), true)) {
+                puts += 1;
+                schedule.done(now, Done::Put(address, Err(DhtError::Stale)));
+            }
+        }
+        assert!((5..=10).contains(&puts), "{puts}");
+    }
+
+    #[test]
+    fn only_who_is_alone_looks_for_others() {
+        let mut schedule = Schedule::default();
+        let lonely = RecordRow {
+            own: None,
+            ..row(0)
+        };
+        assert!(schedule.next(NOW, &lonely, true).is_none());
+        assert!(matches!(
+            schedule.next(NOW, &lonely, false),
+            Some(Task::Look)
+        ));
+        schedule.done(NOW, Done::Looked(lonely.address));
+        assert!(schedule.next(NOW, &lonely, false).is_none());
+        let later = NOW.after(LOOK_EVERY * 9 / 8);
+        assert!(matches!(
+            schedule.next(later, &lonely, false),
+            Some(Task::Look)
+        ));
+    }
+}
