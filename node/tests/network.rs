@@ -197,6 +197,7 @@ async fn the_next_poll_goes_to_another_node() {
 async fn an_empty_poll_costs_the_same_however_many_nodes_there_are() {
     let net = Net::new(4).await;
     let (_alice, bob, _) = net.couple().await;
+    bob.poll().await.expect("takes in what Alice said last");
     for _ in 0..3 {
         let report = bob.poll().await.expect("polls");
         assert_eq!(report.nodes_reached, 1, "{report:?}");
@@ -260,7 +261,8 @@ async fn the_next_live_message_comes_through_another_node() {
     until_text(&mut events, "second").await;
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 
-    // Another one takes its place.
+    // What it does not acknowledge goes elsewhere, and another one takes its place.
+    bob.send(&channel, "third").expect("queued");
     until_connected(&mut events, 1).await;
     assert_eq!(state(&bob, &best).0, NodeState::Down);
     net.stop().await;
