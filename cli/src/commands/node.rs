@@ -14,7 +14,7 @@ pub fn run(client: &Client, command: &Node) -> Result<Outcome, CliError> {
         Node::Add { link } => client.add_node(&link.parse::<NodeLink>()?)?,
         Node::List => {
             for node in client.nodes()? {
-                output::line(&node.to_string())?;
+                output::line(&node.link.to_string())?;
             }
         }
     }
