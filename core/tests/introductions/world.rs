@@ -162,7 +162,7 @@ impl Phone {
                 ..Registered::default()
             };
             self.engine
-                .registered(&node(), &registration, &answer)
+                .registered(&node(), &registration, &answer, now)
                 .unwrap();
             requests.push(registration.request);
         }

@@ -18,6 +18,7 @@ use crate::wire::{
 use super::{
     Engine, Error, adjusted,
     introductions::{ask, hop_count},
+    nodes::kept_nodes,
     outgoing::queue,
 };
 
@@ -226,7 +227,7 @@ pub(super) fn tell(
 /// Our own nodes as members are told of them.
 pub(super) fn own_list(tx: &Tx<'_>, introduces: bool, now: UnixMillis) -> Result<NodeList, Error> {
     let mut nodes = Vec::new();
-    for node in tx.nodes()?.into_iter().take(*NODES_KEPT.end()) {
+    for node in kept_nodes(tx)?.into_iter().take(*NODES_KEPT.end()) {
         let hop_count = hop_count(tx, node.link.key(), now)?;
         nodes.push(ListedNode {
             node: Some(node.link.to_hint()),
