@@ -175,7 +175,7 @@ async fn linked(nodes: &[&Node], links: i64) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE * 3, waiting).await.expect("linked");
+    timeout(PATIENCE * 6, waiting).await.expect("linked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ pub(crate) struct Link {
     /// How far the other node's clock is ahead, in milliseconds.
     clock_ahead_ms: i64,
     reconciling: Option<Reconciliation>,
+    reconciling_since: UnixMillis,
     next_reconciliation: UnixMillis,
     /// How often in a row the other node had another set of addresses.
     differed: u32,
@@ -133,6 +134,7 @@ impl Link {
             following: Following::No,
             clock_ahead_ms: 0,
             reconciling: None,
+            reconciling_since: now,
             next_reconciliation: now,
             differed: 0,
             strays: false,

@@ -31,6 +31,10 @@ impl Link {
             if now < self.next_reconciliation || !self.asked.is_empty() || self.has_work() {
                 return Ok(());
             }
+            let Some(turn) = self.service.reconciliation_turn() else {
+                self.next_reconciliation = now.after(TURN_PAUSE);
+                return Ok(());
+            };
             let theirs = now.offset(self.clock_ahead_ms);
             let (from, to) = Reconciliation::window(now, theirs);
             let addresses: Vec<Address> = self.registered.keys().copied().collect();
@@ -39,8 +43,14 @@ impl Link {
             let loaded = self
                 .service
                 .store()
-                .read(|reader| Reconciliation::load(reader, &addresses, from, to))?;
+                .read(|reader| Reconciliation::load(reader, &addresses, from, to, turn))?;
             self.reconciling = Some(loaded);
+            self.reconciling_since = now;
+        }
+        if self.reconciling.is_some() && self.reconciling_since.after(SLOW) < now {
+            let end = End::Failed("its reconciliations take too long".to_owned());
+            self.end.get_or_insert(end);
+            return Ok(());
         }
         let Some(reconciling) = &mut self.reconciling else {
             return Ok(());
@@ -138,6 +148,10 @@ impl Link {
 
 /// Time between two reconciliations, besides a quarter at random.
 const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// How long one may take with all that is exchanged for it: others wait for their turn.
+const SLOW: Duration = Duration::from_secs(1_800);
+/// How long it waits while this node does as many as it may.
+const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// How long a busy node is left alone.
 const BUSY_PAUSE: Duration = Duration::from_secs(30);
 /// Before the next try after addresses were registered anew.

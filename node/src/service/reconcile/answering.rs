@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use ailurus::{
 use bytes::Bytes;
 use negentropy::{Item, Negentropy};
 
-use super::{FRAME, ITEMS, Window, hash, load, part::Part};
+use super::{FRAME, ITEMS, Turn, Window, hash, load, part::Part};
 use crate::{
     service::{Service, Session, commit::answer},
     store::StoreError,
@@ -27,6 +30,8 @@ use crate::{
 #[derive(Default)]
 pub(in crate::service) struct Reconciliations {
     held: Mutex<HashMap<Pseudonym, Held>>,
+    /// How many this node has begun itself.
+    begun: Arc<AtomicUsize>,
 }
 
 struct Held {
@@ -48,6 +53,16 @@ impl Reconciliations {
 }
 
 impl Service {
+    /// Leave to begin a reconciliation, unless as many as may be are under way: each holds 40 bytes an envelope.
+    pub(crate) fn reconciliation_turn(&self) -> Option<Turn> {
+        let begun = &self.reconciliations.begun;
+        let more = |count: usize| (count < AT_ONCE).then_some(count.saturating_add(1));
+        begun
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
+        Some(Turn(Arc::clone(begun)))
+    }
+
     /// Answers one round. Reads a whole window at the first, so it belongs on a thread that may wait.
     pub(crate) fn reconcile(
         &self,
@@ -175,7 +190,7 @@ impl Service {
 
 /// So many pairs, read, cost a client's allowance as much as one request.
 const ITEMS_PER_PRICE: usize = 64;
-/// Nodes that are answered at once.
+/// Nodes that are answered at once, and nodes that are asked.
 const AT_ONCE: usize = 4;
 /// How long pairs are held between two rounds.
 const HELD: Duration = Duration::from_secs(60);

@@ -7,7 +7,14 @@
 mod answering;
 mod part;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use ailurus::{
     channel::{Address, EnvelopeId},
@@ -35,6 +42,16 @@ pub(crate) struct Reconciliation {
     have: Vec<Id>,
     need: Vec<Id>,
     rounds: usize,
+    _turn: Option<Turn>,
+}
+
+/// One of the few reconciliations that a node begins at once; dropping it lets another begin.
+pub(crate) struct Turn(Arc<AtomicUsize>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Header times from and before, in Unix milliseconds.
@@ -80,6 +97,7 @@ impl Reconciliation {
         addresses: &[Address],
         from: UnixMillis,
         to: UnixMillis,
+        turn: Turn,
     ) -> Result<Self, StoreError> {
         let whole = Window {
             from: from.as_millis(),
@@ -95,6 +113,7 @@ impl Reconciliation {
             have: Vec::new(),
             need: Vec::new(),
             rounds: 0,
+            _turn: Some(turn),
         })
     }
 
@@ -281,6 +300,7 @@ mod tests {
             have: Vec::new(),
             need: Vec::new(),
             rounds: 0,
+            _turn: None,
         }
     }
 
