@@ -98,7 +98,7 @@ fn the_outbox_survives_restarts_and_nothing_is_sealed_twice() {
     );
     for publication in &again {
         alice
-            .published(&node, publication, &Default::default())
+            .published(&node, publication, &Default::default(), NOW)
             .unwrap();
     }
     drop(alice);

@@ -111,6 +111,7 @@ extension Notice {
         case .refused(_, let reason): return localized("notice.refused %@", reason)
         case .storage(let reason): return localized("notice.storage %@", reason)
         case .unreachable(_, let reason): return localized("notice.unreachable %@", reason)
+        case .withheld: return localized("notice.withheld")
         }
     }
 }

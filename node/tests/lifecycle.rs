@@ -365,7 +365,7 @@ async fn the_foreground_is_live_and_the_background_wakes_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_network_makes_live_connections_anew() {
+async fn live_connections_move_to_a_new_network() {
     let world = World::new();
     let (alice, bob) = (world.person("Alice"), world.person("Bob"));
     let channel = alice.create_channel("family").expect("a channel");
@@ -381,19 +381,14 @@ async fn a_new_network_makes_live_connections_anew() {
         metered: true,
         roaming: false,
     };
-    let start = Instant::now();
-    bob.set_network(network);
-    until_connected(&mut events, false).await;
-    until_connected(&mut events, true).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{start:?}");
-    assert_eq!(world.node.metrics().connections.get(), made + 1);
-
-    bob.set_network(network);
+    for _ in 0..2 {
+        bob.set_network(network);
+    }
     alice.send(&channel, "still there?").expect("queued");
     alice.poll().await.expect("polls");
     until_text(&mut events, "still there?").await;
     let again = world.node.metrics().connections.get();
-    assert_eq!(again, made + 2, "the same network again changes nothing");
+    assert_eq!(again, made + 1, "only Alice's is new");
     world.node.stop().await;
 }
 

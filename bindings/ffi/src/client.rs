@@ -151,8 +151,11 @@ impl Client {
 
     /// The links of this profile's super nodes.
     pub async fn nodes(&self) -> Result<Vec<String>, AilurusError> {
-        self.disk(|client| Ok(client.nodes()?.iter().map(ToString::to_string).collect()))
-            .await
+        self.disk(|client| {
+            let nodes = client.nodes()?;
+            Ok(nodes.iter().map(|node| node.link.to_string()).collect())
+        })
+        .await
     }
 
     /// Makes a channel, of which this profile is admin. A name has 1 to 32 bytes.

@@ -136,9 +136,10 @@ impl From<Error> for AilurusError {
             Error::Refused(_) => Self::Refused,
             Error::ShutDown => Self::Closed,
             Error::Store(error) => store(error),
-            Error::UnknownChannel(_) | Error::UnknownMember | Error::UnknownMessage(_) => {
-                Self::NotFound
-            }
+            Error::UnknownChannel(_)
+            | Error::UnknownMember
+            | Error::UnknownMessage(_)
+            | Error::UnknownNode(_) => Self::NotFound,
             Error::Vault(_) => Self::Vault,
         };
         kind(error.to_string())

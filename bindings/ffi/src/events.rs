@@ -176,6 +176,11 @@ pub enum NoticeKind {
         /// Why.
         reason: String,
     },
+    /// A super node acknowledged messages and does not have them; it is left.
+    Withheld {
+        /// Which one.
+        node: NodeKey,
+    },
 }
 
 /// Keeps a listener; dropping it is as good as stopping it.
@@ -287,6 +292,7 @@ impl From<core::Notice> for NoticeKind {
                 reason: reason.to_owned(),
             },
             core::Notice::Storage { reason } => Self::Storage { reason },
+            core::Notice::Withheld { node } => Self::Withheld { node },
             core::Notice::Unreachable { node, reason } => Self::Unreachable { node, reason },
         }
     }

@@ -1,6 +1,6 @@
 //! A conversation with one super node over QUIC, step by step as [`Session`] says.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,18 +25,30 @@ use super::poll::within;
 use super::types::{Notice, reason};
 use super::{Error, lock};
 
-/// How a poll of one node went.
+/// How a conversation with one node went.
 pub(super) struct Outcome {
     /// `None` if the time was over.
     pub(super) result: Option<Result<(), Error>>,
     pub(super) bytes: (u64, u64),
+    /// From a request to its answer.
+    pub(super) rtt: Option<Duration>,
 }
 
-/// Connects, does all there is to do, and closes; by `deadline`, done or not. What it brings goes into `heard`, and
+/// What a conversation that ends is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// All there is to do: what is new, leases, the outbox.
+    Poll,
+    /// Only what is due there; what is new came from another node.
+    Errand,
+}
+
+/// Connects, does what there is to do, and closes; by `deadline`, done or not. What it brings goes into `heard`, and
 /// nothing more is stored afterwards.
-pub(super) async fn poll(
+pub(super) async fn converse(
     inner: &Arc<Inner>,
     node: &StoredNode,
+    purpose: Purpose,
     deadline: Option<Instant>,
     heard: &Arc<Heard>,
 ) -> Outcome {
@@ -46,14 +58,25 @@ pub(super) async fn poll(
             return Outcome {
                 result: failed.map(|failed| failed.map(|_| ())),
                 bytes: (0, 0),
+                rtt: None,
             };
         }
     };
-    let mut talk = Conversation {
-        changes: Arc::clone(heard),
-        ..Conversation::new(inner, *node.link.key(), connection)
+    let mut talk = Conversation::new(inner, *node.link.key(), connection, Arc::clone(heard));
+    let result = match purpose {
+        Purpose::Poll => within(deadline, talk.run()).await,
+        Purpose::Errand => {
+            let errand = async {
+                // If nothing is due, that it answers is all that is wanted.
+                talk.connection.established().await?;
+                let _ = heard.answered.set(talk.connection.rtt());
+                talk.catch_up_on_work().await?;
+                // What was leased just now is announced.
+                talk.catch_up_on_work().await.map(|_| ())
+            };
+            within(deadline, errand).await
+        }
     };
-    let result = within(deadline, talk.run()).await;
     if matches!(result, Some(Ok(()))) {
         within(deadline, talk.connection.resumable(TICKET)).await;
     }
@@ -62,6 +85,7 @@ pub(super) async fn poll(
     Outcome {
         result,
         bytes: talk.connection.bytes(),
+        rtt: heard.answered.get().copied(),
     }
 }
 
@@ -83,6 +107,8 @@ pub(super) struct Heard {
     changes: Mutex<Vec<Change>>,
     /// One permit each while store work waits or runs.
     work: Arc<Semaphore>,
+    /// How long the node took to answer the first request, once it has.
+    pub(super) answered: OnceLock<Duration>,
 }
 
 impl Default for Heard {
@@ -90,6 +116,7 @@ impl Default for Heard {
         Self {
             changes: Mutex::default(),
             work: Arc::new(Semaphore::new(AT_ONCE as usize)),
+            answered: OnceLock::new(),
         }
     }
 }
@@ -114,12 +141,17 @@ impl Heard {
 }
 
 impl Conversation {
-    pub(super) fn new(inner: &Arc<Inner>, node: NodeKey, connection: Connection) -> Self {
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        node: NodeKey,
+        connection: Connection,
+        heard: Arc<Heard>,
+    ) -> Self {
         Self {
             inner: Arc::clone(inner),
             node,
             connection,
-            changes: Arc::default(),
+            changes: heard,
         }
     }
 
@@ -204,8 +236,8 @@ impl Conversation {
         for registration in registrations {
             match self.ask(&registration.request).await? {
                 response::Kind::Registered(answer) => {
-                    self.storing(move |engine, _| {
-                        let changes = engine.registered(&node, &registration, &answer)?;
+                    self.storing(move |engine, now| {
+                        let changes = engine.registered(&node, &registration, &answer, now)?;
                         Ok(((), changes))
                     })
                     .await?;
@@ -217,9 +249,9 @@ impl Conversation {
                             engine.registration_refused(&node, &registration, reason)
                         })
                         .await?;
-                    self.refused(response::Kind::Refused(refused))?;
+                    self.refused(response::Kind::Refused(refused)).await?;
                 }
-                other => self.refused(other)?,
+                other => self.refused(other).await?,
             }
         }
         session.registered();
@@ -239,7 +271,7 @@ impl Conversation {
                     .blocking(move |engine, _| engine.released(&node))
                     .await?;
             }
-            other => self.refused(other)?,
+            other => self.refused(other).await?,
         }
         session.released();
         Ok(())
@@ -309,13 +341,13 @@ impl Conversation {
         for (publication, answer) in publications.into_iter().zip(answers) {
             match answer {
                 response::Kind::Published(answer) => {
-                    self.storing(move |engine, _| {
-                        let changes = engine.published(&node, &publication, &answer)?;
+                    self.storing(move |engine, now| {
+                        let changes = engine.published(&node, &publication, &answer, now)?;
                         Ok(((), changes))
                     })
                     .await?;
                 }
-                other => self.refused(other)?,
+                other => self.refused(other).await?,
             }
         }
         session.published();
@@ -323,10 +355,12 @@ impl Conversation {
     }
 
     async fn sync(&mut self, session: &mut Session) -> Result<(), Error> {
+        let asked = Instant::now();
         let mut follow = self.follow(false).await?;
         let ended = loop {
             match follow.next(&self.connection).await {
                 Ok(Some(Chunk::Hello { held, expected })) => {
+                    let _ = self.changes.answered.set(asked.elapsed());
                     session.hello(held, expected);
                 }
                 Ok(Some(Chunk::CaughtUp)) => break Ok(()),
@@ -356,18 +390,25 @@ impl Conversation {
         Ok(Follow::new(&self.inner, node, receiver, heard, !follow))
     }
 
-    async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
+        let asked = Instant::now();
         let (mut sender, mut receiver) = open(&self.connection).await?;
         sender.send(&request.encode_to_vec()).await?;
         sender.finish()?;
-        answer(&mut receiver, self.node).await
+        let answer = answer(&mut receiver, self.node).await?;
+        let _ = self.changes.answered.set(asked.elapsed());
+        Ok(answer)
     }
 
     /// A refusal is told and the conversation goes on; any other answer breaks the protocol.
-    fn refused(&mut self, answer: response::Kind) -> Result<(), Error> {
+    async fn refused(&mut self, answer: response::Kind) -> Result<(), Error> {
         let response::Kind::Refused(refused) = answer else {
             return Err(protocol(self.node));
         };
+        let (node, why) = (self.node, refused.reason());
+        self.inner
+            .blocking(move |engine, now| engine.refused(&node, why, now))
+            .await?;
         let notice = Change::Notice(Notice::Refused {
             node: self.node,
             reason: reason(refused.reason()),

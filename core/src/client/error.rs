@@ -122,6 +122,9 @@ pub enum Error {
     /// The app's key vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// No such super node.
+    #[error("there is no super node \"{0}\" in this profile; look it up in its list of nodes")]
+    UnknownNode(String),
     /// No such message.
     #[error("there is no message \"{0}\" on this phone")]
     UnknownMessage(String),

@@ -30,7 +30,7 @@ pub(super) struct Inner {
     network: Mutex<Network>,
     /// Counts the changes of network.
     pub(super) networks: watch::Sender<u64>,
-    /// Counts the additions of nodes.
+    /// Counts the changes of nodes.
     pub(super) roster: watch::Sender<u64>,
     /// `None` after the shutdown.
     events: Mutex<Option<broadcast::Sender<Event>>>,
@@ -94,10 +94,27 @@ impl Inner {
         Ok(dialer)
     }
 
-    /// The next connection is made from a new socket, and live ones are made anew.
+    /// Connections move to a new socket: by whoever has some, within the runtime.
     pub(super) fn network_changed(&self) {
         lock(&self.network).stale = true;
         count(&self.networks);
+    }
+
+    /// Moves all connections to a new socket if the phone has changed networks since the last time (RFC 9000 section 9).
+    pub(super) fn migrate(&self) -> Result<(), Error> {
+        let mut network = lock(&self.network);
+        if network.stale
+            && let Some(endpoint) = &network.endpoint
+        {
+            endpoint.rebind()?;
+        }
+        network.stale = false;
+        Ok(())
+    }
+
+    /// Forgets how to resume a connection to a node that was removed: it would be the same pseudonym.
+    pub(super) fn forget_dialer(&self, node: &NodeKey) {
+        lock(&self.network).dialers.remove(node);
     }
 
     /// Closes all connections; what is returned tells when the nodes have heard of it.
@@ -170,7 +187,7 @@ impl Inner {
         count(&self.queued);
     }
 
-    /// There may be a node more.
+    /// There may be a node more or less, or another one polled.
     pub(super) fn nodes_changed(&self) {
         count(&self.roster);
     }

@@ -1,23 +1,27 @@
-//! Live mode: one task a super node keeps a connection, takes in what is pushed and sends what is queued.
+//! Live mode: the two best super nodes are followed, each by a task that keeps a connection, takes in what is pushed and
+//! sends what is queued. When one fails the next takes its place; the others get short conversations when they have work.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::channel::NodeLink;
 use crate::crypto::{Entropy as _, NodeKey, OsEntropy};
+use crate::net::{Connection, NetError};
 use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
-use super::conversation::{Conversation, connect};
-use super::engine::Change;
+use super::conversation::{Conversation, Heard, connect};
+use super::engine::{Change, Observation, Plan};
 use super::follow::Chunk;
 use super::inner::Inner;
 use super::lifecycle::Phase;
+use super::round::Round;
 use super::types::{Event, Notice};
 use super::{Error, lock};
 
@@ -57,28 +61,58 @@ async fn supervise(inner: Arc<Inner>) {
     }
 }
 
-/// One connection a node, also for nodes that are added meanwhile, or get another address.
+/// Follows the best nodes, also as they change, and does what is due at others.
 async fn connections(inner: &Arc<Inner>) -> Infallible {
+    let lines = Arc::new(Lines::default());
+    tokio::select! {
+        never = following(inner, &lines) => never,
+        never = errands(inner, &lines) => never,
+    }
+}
+
+/// Keeps connections to the nodes that should be followed.
+async fn following(inner: &Arc<Inner>, lines: &Arc<Lines>) -> Infallible {
     let mut roster = inner.roster.subscribe();
+    let mut changes = lines.changed.subscribe();
     let mut kept: HashMap<NodeKey, (NodeLink, AbortHandle)> = HashMap::new();
     let mut connections = JoinSet::new();
     loop {
         roster.mark_unchanged();
-        match inner.blocking(|engine, _| engine.nodes()).await {
-            Ok(nodes) => {
-                for node in nodes {
+        changes.mark_unchanged();
+        let failed = lines.to_blame();
+        if !failed.is_empty() {
+            let noting = inner.blocking(move |engine, now| {
+                let seen: Vec<_> = failed
+                    .into_iter()
+                    .map(|(node, why)| (node, Observation::Failed(why)))
+                    .collect();
+                engine.observe(&seen, now)
+            });
+            if let Err(error) = noting.await {
+                tracing::warn!(%error, "what was seen of a node cannot be noted");
+            }
+        }
+        match inner.blocking(|engine, now| engine.plan(now)).await {
+            Ok(plan) => {
+                let wanted = lines.to_follow(plan);
+                kept.retain(|node, (link, task)| {
+                    let stays =
+                        !task.is_finished() && wanted.iter().any(|wanted| wanted.link == *link);
+                    if !stays {
+                        task.abort();
+                        lines.forget(node);
+                    }
+                    stays
+                });
+                for node in wanted {
                     let key = *node.link.key();
-                    let stands = |(link, task): &(NodeLink, AbortHandle)| {
-                        *link == node.link && !task.is_finished()
-                    };
-                    if kept.get(&key).is_some_and(stands) {
+                    if kept.contains_key(&key) {
                         continue;
                     }
                     let (link, inner) = (node.link.clone(), Arc::clone(inner));
-                    let task = connections.spawn(async move { keep(&inner, &node).await });
-                    if let Some((_, former)) = kept.insert(key, (link, task)) {
-                        former.abort();
-                    }
+                    let lines = Arc::clone(lines);
+                    let task = connections.spawn(async move { keep(&inner, &lines, &node).await });
+                    kept.insert(key, (link, task));
                 }
             }
             Err(error) => {
@@ -88,8 +122,9 @@ async fn connections(inner: &Arc<Inner>) -> Infallible {
             }
         }
         tokio::select! {
-            // It cannot be closed: it lives as long as its receiver's owner.
+            // Neither can be closed: they live as long as their receivers' owner.
             _ = roster.changed() => {}
+            _ = changes.changed() => {}
             Some(Err(error)) = connections.join_next() => {
                 if error.is_panic() {
                     tracing::error!("a live connection ended by a fault and is made anew");
@@ -100,25 +135,64 @@ async fn connections(inner: &Arc<Inner>) -> Infallible {
     }
 }
 
+/// Does what is due at nodes that are not followed, once one is: leases, a second copy, nodes that may be up again,
+/// comparisons.
+async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
+    let mut queued = inner.queued.subscribe();
+    let mut changes = lines.changed.subscribe();
+    loop {
+        queued.mark_unchanged();
+        changes.mark_unchanged();
+        if let Some(followed) = lines.standing() {
+            let mut round = Round::new(inner, None);
+            round.leave_out(lines.all());
+            round.run_errands(followed).await;
+            // What it brought was told already.
+            if let Err(error) = round.finish().await {
+                tracing::debug!(%error, "an errand failed");
+            }
+        }
+        tokio::select! {
+            _ = queued.changed() => {}
+            _ = changes.changed() => {}
+            () = sleep(ERRANDS) => {}
+        }
+        // Those that are followed are quicker; only what they leave is done here.
+        sleep(SETTLE).await;
+    }
+}
+
 /// Connects again and again, later each time it fails, and at once on a new network.
-async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
+async fn keep(inner: &Arc<Inner>, lines: &Lines, node: &StoredNode) -> Infallible {
+    let key = *node.link.key();
     let mut networks = inner.networks.subscribe();
     let mut retry = Retry::default();
     // Nobody needs to hear of each try.
     let mut told = false;
     loop {
         networks.mark_unchanged();
+        let heard = Arc::new(Heard::default());
         let mut standing = Standing {
             inner,
-            node: *node.link.key(),
+            lines,
+            node: key,
             caught_up: false,
         };
-        let error = tokio::select! {
-            Err(error) = stay(&mut standing, node) => error,
-            _ = networks.changed() => {
-                retry.succeeded();
-                continue;
+        let impatient = async {
+            sleep(IMPATIENT).await;
+            if heard.answered.get().is_none() {
+                lines.slow(key);
+                sleep(SILENCE).await;
+                if heard.answered.get().is_none() {
+                    lines.failed(key, SILENT);
+                }
             }
+            std::future::pending::<Infallible>().await
+        };
+        let connected = async { stay(&mut standing, node, &heard).await };
+        let error = tokio::select! {
+            Err(error) = connected => error,
+            never = impatient => match never {},
         };
         if standing.caught_up {
             retry.succeeded();
@@ -130,15 +204,19 @@ async fn keep(inner: &Arc<Inner>, node: &StoredNode) -> Infallible {
             return std::future::pending().await;
         }
         tracing::debug!(%error, "live connection ended");
+        if networks.has_changed().unwrap_or(false) {
+            retry.succeeded();
+            continue;
+        }
+        let reason = error.to_string();
+        if !matches!(error, Error::Store(_)) {
+            lines.failed(key, &reason);
+        }
         if !told {
             told = true;
-            let reason = error.to_string();
             inner.tell(Change::Notice(match error {
                 Error::Store(_) => Notice::Storage { reason },
-                _ => Notice::Unreachable {
-                    node: *node.link.key(),
-                    reason,
-                },
+                _ => Notice::Unreachable { node: key, reason },
             }));
         }
         tokio::select! {
@@ -154,9 +232,124 @@ fn random() -> u64 {
     u64::from_le_bytes(random)
 }
 
+/// How the followed nodes stand, for those that decide whom to follow.
+#[derive(Default)]
+pub(super) struct Lines {
+    nodes: Mutex<BTreeMap<NodeKey, Line>>,
+    /// Counts the changes.
+    pub(super) changed: watch::Sender<u64>,
+}
+
+enum Line {
+    Stands,
+    /// It takes long to answer: another one is tried too.
+    Slow,
+    /// It failed, and why; whether that is the node's fault shows when another one stands.
+    Failed(String),
+}
+
+impl Lines {
+    fn stands(&self, node: NodeKey) {
+        lock(&self.nodes).insert(node, Line::Stands);
+        self.count();
+    }
+
+    fn falls(&self, node: &NodeKey) {
+        lock(&self.nodes).remove(node);
+        self.count();
+    }
+
+    fn forget(&self, node: &NodeKey) {
+        lock(&self.nodes).remove(node);
+    }
+
+    fn slow(&self, node: NodeKey) {
+        lock(&self.nodes).entry(node).or_insert(Line::Slow);
+        self.count();
+    }
+
+    fn failed(&self, node: NodeKey, why: &str) {
+        lock(&self.nodes).insert(node, Line::Failed(why.to_owned()));
+        self.count();
+    }
+
+    /// Any node that stands.
+    fn standing(&self) -> Option<NodeKey> {
+        let nodes = lock(&self.nodes);
+        nodes
+            .iter()
+            .find(|(_, line)| matches!(line, Line::Stands))
+            .map(|(node, _)| *node)
+    }
+
+    /// All that stand.
+    fn all(&self) -> Vec<NodeKey> {
+        let nodes = lock(&self.nodes);
+        nodes
+            .iter()
+            .filter(|(_, line)| matches!(line, Line::Stands))
+            .map(|(node, _)| *node)
+            .collect()
+    }
+
+    /// The nodes that fail while another stands, each once.
+    fn to_blame(&self) -> Vec<(NodeKey, String)> {
+        if self.standing().is_none() {
+            return Vec::new();
+        }
+        let mut nodes = lock(&self.nodes);
+        let mut failed = Vec::new();
+        nodes.retain(|node, line| match line {
+            Line::Stands | Line::Slow => true,
+            Line::Failed(why) => {
+                failed.push((*node, std::mem::take(why)));
+                false
+            }
+        });
+        failed
+    }
+
+    /// The best two that are not in trouble, and those better than them that are: it may be the network's fault.
+    fn to_follow(&self, plan: Plan) -> Vec<StoredNode> {
+        let nodes = lock(&self.nodes);
+        let healthy = plan.healthy;
+        let mut order: Vec<(usize, StoredNode)> = plan.order.into_iter().enumerate().collect();
+        // Behind the best one, whoever stands already stays.
+        order.sort_by_key(|(place, node)| {
+            let stands = matches!(nodes.get(node.link.key()), Some(Line::Stands));
+            (
+                *place > 0 && !(stands && *place < healthy),
+                *place >= healthy,
+                *place,
+            )
+        });
+        let mut sound = 0;
+        let mut wanted = Vec::new();
+        for (place, node) in order {
+            let troubled = matches!(
+                nodes.get(node.link.key()),
+                Some(Line::Slow | Line::Failed(_))
+            );
+            let hopeless = place >= healthy && sound > 0;
+            if sound >= FOLLOWED || wanted.len() >= MAX_FOLLOWED || hopeless {
+                break;
+            }
+            sound += usize::from(!troubled);
+            wanted.push(node);
+        }
+        wanted
+    }
+
+    fn count(&self) {
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
 /// A live connection, told of once it has caught up, and again when it is gone, however it ends.
 struct Standing<'a> {
     inner: &'a Arc<Inner>,
+    lines: &'a Lines,
     node: NodeKey,
     caught_up: bool,
 }
@@ -168,6 +361,7 @@ impl Standing<'_> {
         }
         self.caught_up = true;
         lock(&self.inner.power).connected(self.inner.clock.now());
+        self.lines.stands(self.node);
         self.tell(true);
     }
 
@@ -183,21 +377,78 @@ impl Drop for Standing<'_> {
     fn drop(&mut self) {
         if self.caught_up {
             lock(&self.inner.power).disconnected(self.inner.clock.now());
+            self.lines.falls(&self.node);
             self.tell(false);
         }
     }
 }
 
 /// Stays connected until something fails.
-async fn stay(standing: &mut Standing<'_>, node: &StoredNode) -> Result<Infallible, Error> {
+async fn stay(
+    standing: &mut Standing<'_>,
+    node: &StoredNode,
+    heard: &Arc<Heard>,
+) -> Result<Infallible, Error> {
     let inner = standing.inner;
     let key = standing.node;
-    let connection = connect(inner, node).await?;
-    let mut talk = Conversation::new(inner, key, connection);
+    let mut networks = inner.networks.subscribe();
+    let connection = tokio::select! {
+        connection = connect(inner, node) => connection?,
+        // What was begun on the old network need not be waited for.
+        _ = networks.changed() => return Err(NetError::Timeout.into()),
+    };
+    let moving = migrate(inner, &connection, networks);
+    let mut talk = Conversation::new(inner, key, connection.clone(), Arc::clone(heard));
+    let staying = converse(standing, &mut talk, heard);
+    tokio::select! {
+        ended = staying => ended,
+        error = moving => {
+            connection.close(0, "lost");
+            Err(error)
+        }
+    }
+}
+
+/// Moves a connection along whenever the phone changes networks; ends if it is lost on the way.
+async fn migrate(
+    inner: &Arc<Inner>,
+    connection: &Connection,
+    mut networks: watch::Receiver<u64>,
+) -> Error {
+    loop {
+        // It cannot be closed: it lives as long as the client.
+        let _ = networks.changed().await;
+        if let Err(error) = inner.migrate() {
+            return error;
+        }
+        // The move makes the node answer, and whatever comes has come by the new way.
+        let (_, before) = connection.bytes();
+        let begun = Instant::now();
+        while connection.bytes().1 == before {
+            if begun.elapsed() > MOVED {
+                return NetError::Timeout.into();
+            }
+            sleep(MOVED / 20).await;
+        }
+    }
+}
+
+/// Does what there is to do at first, then follows.
+async fn converse(
+    standing: &mut Standing<'_>,
+    talk: &mut Conversation,
+    heard: &Heard,
+) -> Result<Infallible, Error> {
+    let inner = standing.inner;
+    let key = standing.node;
     // From here on, so that nothing queued meanwhile waits for the next tick.
     let mut queued = inner.queued.subscribe();
     // Leases, a first sync and the outbox, as in a poll; then the stream that stays.
     talk.run().await?;
+    let rtt = heard.answered.get().copied();
+    inner
+        .blocking(move |engine, now| engine.observe(&[(key, Observation::Answered(rtt))], now))
+        .await?;
     inner.expire(&[key]).await?;
     talk.take_changes();
     let connection = talk.connection.clone();
@@ -256,5 +507,20 @@ async fn stay(standing: &mut Standing<'_>, node: &StoredNode) -> Result<Infallib
 
 /// When the profile is tried again that could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+/// Connections at once, while nothing answers.
+const MAX_FOLLOWED: usize = 5;
+/// Nodes that are followed.
+const FOLLOWED: usize = 2;
+/// A node that has said nothing for so long is not waited for alone.
+const IMPATIENT: Duration = Duration::from_millis(1_200);
+/// After which it has failed, if another one stands.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long a connection may be silent after the phone has changed networks.
+const MOVED: Duration = Duration::from_secs(2);
+/// How often nodes that are not followed are looked after.
+const ERRANDS: Duration = Duration::from_secs(60);
+/// What those that are followed have time for before others are asked.
+const SETTLE: Duration = Duration::from_secs(1);
+const SILENT: &str = "it did not answer in time";
 /// How often a live connection looks for leases that have come due.
 const TICK: Duration = Duration::from_secs(600);

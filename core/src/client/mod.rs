@@ -23,6 +23,7 @@
 //! # Ok(()) }
 //! ```
 
+mod comparison;
 mod conversation;
 pub mod engine;
 mod error;
@@ -31,8 +32,10 @@ mod follow;
 mod inner;
 mod lifecycle;
 mod live;
+mod nodes;
 mod poll;
 mod rescue;
+mod round;
 mod types;
 mod vault;
 
@@ -57,6 +60,7 @@ pub use crate::store::MessageState;
 pub use error::Error;
 pub use events::Events;
 pub use live::Live;
+pub use nodes::{NodeLoad, NodeState, NodeStatus};
 pub use types::{ChannelSummary, Event, Member, Message, Notice, PollReport};
 pub use vault::{KeyVault, VaultError};
 
@@ -205,13 +209,6 @@ impl Client {
         Ok(name.unwrap_or_default())
     }
 
-    /// Adds a super node, or changes the address of a known one.
-    pub fn add_node(&self, link: &NodeLink) -> Result<(), Error> {
-        self.engine().add_node(link)?;
-        self.inner().nodes_changed();
-        Ok(())
-    }
-
     /// Takes in an operator's invitation: adds its super node, which counts us as introduced from the next poll on.
     ///
     /// # Errors
@@ -231,12 +228,6 @@ impl Client {
         self.queueing(|engine, now| engine.introduce(channel, now))
     }
 
-    /// The super nodes of this profile.
-    pub fn nodes(&self) -> Result<Vec<NodeLink>, Error> {
-        let nodes = self.engine().nodes()?;
-        Ok(nodes.into_iter().map(|node| node.link).collect())
-    }
-
     /// Makes a channel, of which this profile is admin.
     pub fn create_channel(&self, name: &str) -> Result<ChannelId, Error> {
         let made = self.queueing(|engine, now| engine.create_channel(name, now))?;
@@ -244,7 +235,7 @@ impl Client {
         Ok(made)
     }
 
-    /// Joins a channel, under the link's name unless another is given. A profile without nodes takes the link's.
+    /// Joins a channel, under the link's name unless another is given. The link's nodes are used beside the profile's own.
     pub fn join(&self, link: &Link, name: Option<&str>) -> Result<ChannelId, Error> {
         let joined = self.queueing(|engine, now| engine.join(link, name, now))?;
         self.inner().nodes_changed();
@@ -394,8 +385,8 @@ impl Client {
         Events(self.inner().watch())
     }
 
-    /// Keeps a connection to each super node while the returned guard lives: messages arrive and leave at once. Must be
-    /// called within a tokio runtime.
+    /// Keeps connections to the two best super nodes while the returned guard lives: messages arrive and leave at once,
+    /// also when one of the two fails. Must be called within a tokio runtime.
     pub fn live(&self) -> Live {
         Live::start(self.inner())
     }

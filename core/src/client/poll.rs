@@ -1,21 +1,19 @@
 //! Exchanges with the super nodes that end: polls, with or without a time limit, and waiting for delivery.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::channel::MessageId;
 
-use super::conversation::{self, Heard};
-use super::engine::{Change, Delivery};
-use super::inner::{Inner, ended};
-use super::{Client, Error, Notice, PollReport, rescue};
+use super::engine::Delivery;
+use super::round::Round;
+use super::{Client, Error, PollReport, rescue};
 
 impl Client {
-    /// One exchange with the super nodes: registers what is due, takes in all that is new, sends what waits.
-    /// A node that fails is reported as a notice; see [`PollReport::nodes_reached`].
+    /// One exchange with the super nodes: takes in all that is new from the best that answers, sends what waits to two, and
+    /// registers what is due at all that are kept. A node that fails is reported as a notice, and the next one takes its
+    /// place; see [`PollReport::nodes_reached`].
     ///
     /// # Errors
     /// [`Error::NoNode`], [`Error::ShutDown`], and whatever stops the store; what came before that is given instead,
@@ -126,78 +124,19 @@ impl Client {
 
     async fn ask_nodes(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
         let inner = self.inner();
-        let mut report = PollReport::default();
-        let Some(nodes) = within(deadline, inner.blocking(|engine, _| engine.nodes())).await else {
-            return Ok(report);
+        let planning = inner.blocking(|engine, now| engine.plan(now));
+        let Some(plan) = within(deadline, planning).await else {
+            return Ok(PollReport::default());
         };
-        let nodes = nodes?;
-        if nodes.is_empty() {
+        let plan = plan?;
+        if plan.order.is_empty() {
             return Err(Error::NoNode);
         }
-        report.complete = true;
-        let mut heard = Vec::new();
-        let mut brought = Vec::new();
-        let mut unreachable = Vec::new();
-        let mut failure: Option<Result<Error, JoinError>> = None;
-        let mut tasks = JoinSet::new();
-        // Nodes do not complete each other yet, so each is asked.
-        for node in nodes {
-            let inner = Arc::clone(inner);
-            let told = Arc::new(Heard::default());
-            brought.push(Arc::clone(&told));
-            tasks.spawn(async move {
-                let key = *node.link.key();
-                let outcome = conversation::poll(&inner, &node, deadline, &told).await;
-                (key, outcome)
-            });
+        let mut round = Round::new(inner, deadline);
+        if let Some(polled) = round.poll(plan).await {
+            round.run_errands(polled).await;
         }
-        while let Some(finished) = tasks.join_next().await {
-            let (node, outcome) = match finished {
-                Ok(finished) => finished,
-                Err(error) => {
-                    failure.get_or_insert(Err(error));
-                    continue;
-                }
-            };
-            report.bytes_sent += outcome.bytes.0;
-            report.bytes_received += outcome.bytes.1;
-            match outcome.result {
-                Some(Ok(())) => {
-                    report.nodes_reached += 1;
-                    heard.push(node);
-                }
-                Some(Err(error @ Error::Store(_))) => {
-                    failure.get_or_insert(Ok(error));
-                }
-                Some(Err(error)) => {
-                    let notice = Notice::Unreachable {
-                        node,
-                        reason: error.to_string(),
-                    };
-                    inner.tell(Change::Notice(notice.clone()));
-                    unreachable.push(notice);
-                }
-                None => report.complete = false,
-            }
-        }
-        for told in brought {
-            // Of a task that panicked, the intake may still run.
-            told.end().await;
-            collect(&mut report, told.take());
-        }
-        // This is local, so also when the time is over.
-        match inner.expire(&heard).await {
-            Ok(changes) => collect(&mut report, changes),
-            Err(error) => {
-                failure.get_or_insert(Ok(error));
-            }
-        }
-        if let Some(failure) = failure {
-            inner.settle(&mut report, failure)?;
-        }
-        report.notices.extend(unreachable);
-        report.messages.sort_by_key(|message| message.time);
-        Ok(report)
+        round.finish().await
     }
 }
 
@@ -213,33 +152,6 @@ impl PollReport {
                 self.notices.push(notice);
             }
         }
-    }
-}
-
-impl Inner {
-    /// Fails only if nothing was brought: what was is stored, and no later report would name it.
-    fn settle(
-        &self,
-        report: &mut PollReport,
-        failure: Result<Error, JoinError>,
-    ) -> Result<(), Error> {
-        let nothing =
-            report.messages.is_empty() && report.expired.is_empty() && report.notices.is_empty();
-        if nothing {
-            return Err(failure.unwrap_or_else(ended));
-        }
-        report.complete = false;
-        match failure {
-            Ok(error) => {
-                let notice = Notice::Storage {
-                    reason: error.to_string(),
-                };
-                self.tell(Change::Notice(notice.clone()));
-                report.notices.push(notice);
-            }
-            Err(error) => tracing::error!(%error, "a sync was cut short by a fault"),
-        }
-        Ok(())
     }
 }
 
@@ -263,18 +175,5 @@ pub(super) async fn within<T>(
     match deadline {
         Some(deadline) => timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
-    }
-}
-
-fn collect(report: &mut PollReport, changes: Vec<Change>) {
-    for change in changes {
-        match change {
-            Change::Received(message) => report.messages.push(message),
-            Change::Expired { message, .. } => report.expired.push(message),
-            Change::Notice(notice) if !report.notices.contains(&notice) => {
-                report.notices.push(notice);
-            }
-            Change::Admins { .. } | Change::Notice(_) | Change::State { .. } => {}
-        }
     }
 }

@@ -142,6 +142,11 @@ pub enum Notice {
         /// How many.
         count: u64,
     },
+    /// A node acknowledged messages and does not have them; it is left.
+    Withheld {
+        /// Which node.
+        node: NodeKey,
+    },
     /// A node refused something.
     Refused {
         /// Which node.
@@ -225,6 +230,11 @@ impl fmt::Display for Notice {
             Self::Dropped { count } => write!(
                 f,
                 "{count} envelope(s) were dropped: they do not open, verify or belong here"
+            ),
+            Self::Withheld { node } => write!(
+                f,
+                "super node {} acknowledged messages and does not have them: it is left; tell its operator, or add another node",
+                short(node)
             ),
             Self::Refused { node, reason } => {
                 write!(f, "super node {} refused: {reason}", short(node))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::channel::{Address, Envelope, EnvelopeId};
 use crate::crypto::NodeKey;
 use crate::wire::{
-    limits::{DIGEST_MAX_AGE, DIGEST_MIN_AGE, MAX_DIGEST_STEPS, MAX_LISTED},
+    limits::{DIGEST_MAX_AGE, DIGEST_MIN_AGE, MAX_DIGEST_STEPS, MAX_LEASES, MAX_LISTED},
     node::{Digest, Digests, List, Listed, Published, Sum},
     time::UnixMillis,
 };
@@ -40,14 +40,6 @@ impl Window {
             from: UnixMillis::from_millis(from * hour),
             hours,
         })
-    }
-
-    fn hour(&self, step: u32) -> Hour {
-        let from = self.from.after(HOUR * step);
-        Hour {
-            from,
-            to: from.after(HOUR),
-        }
     }
 }
 
@@ -107,6 +99,8 @@ pub struct Audit {
     nodes: [NodeKey; 2],
     addresses: Vec<Address>,
     window: Window,
+    /// Hours in a step: more for many addresses, or their sums would not fit an answer.
+    step: u32,
     begun: UnixMillis,
     todo: VecDeque<Task>,
     digests: [Option<BTreeMap<(Address, u32), Sum>>; 2],
@@ -115,19 +109,19 @@ pub struct Audit {
     /// What a side acknowledged, and must list from now on.
     owed: [BTreeMap<Place, BTreeSet<EnvelopeId>>; 2],
     /// What was fetched for a side that lacks it.
-    fetched: BTreeMap<(usize, Address), Vec<(Hour, Envelope)>>,
+    fetched: BTreeMap<(usize, Address), Vec<(Span, Envelope)>>,
     fetched_count: usize,
     outcome: Outcome,
 }
 
-/// An hour of header times.
+/// Header times of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Hour {
+struct Span {
     from: UnixMillis,
     to: UnixMillis,
 }
 
-type Place = (Address, Hour);
+type Place = (Address, Span);
 
 #[derive(Clone, Debug)]
 enum Task {
@@ -141,23 +135,28 @@ enum Task {
         id: EnvelopeId,
     },
     Offer,
-    Publish(usize, Address, Vec<(Hour, Envelope)>),
+    Publish(usize, Address, Vec<(Span, Envelope)>),
     Recheck,
     Confirm(usize, Place),
 }
 
 impl Audit {
-    /// Compares two nodes over `addresses` that both have leased to us.
+    /// Compares two nodes over `addresses` that both have leased to us, the first 512 of them.
     pub fn new(
         nodes: [NodeKey; 2],
-        addresses: Vec<Address>,
+        mut addresses: Vec<Address>,
         window: Window,
         now: UnixMillis,
     ) -> Self {
+        addresses.truncate(MAX_LEASES);
+        let sums = u32::try_from(addresses.len())
+            .unwrap_or(u32::MAX)
+            .saturating_mul(window.hours);
         Self {
             nodes,
             addresses,
             window,
+            step: sums.div_ceil(MAX_SUMS).clamp(1, window.hours.max(1)),
             begun: now,
             todo: VecDeque::from([Task::Digest(0), Task::Digest(1), Task::Compare]),
             digests: [None, None],
@@ -264,18 +263,18 @@ impl Audit {
         let Some(Task::Fetch { from, place, id }) = self.todo.pop_front() else {
             return;
         };
-        let (address, hour) = place;
+        let (address, span) = place;
         let fits = |envelope: &Envelope| {
             let header = envelope.header();
             envelope.id() == id
                 && header.address == address
-                && (hour.from..hour.to).contains(&header.time)
+                && (span.from..span.to).contains(&header.time)
         };
         if let Some(envelope) = envelope.filter(fits) {
             self.fetched
                 .entry((1 - from, address))
                 .or_default()
-                .push((hour, envelope));
+                .push((span, envelope));
         }
     }
 
@@ -292,9 +291,9 @@ impl Audit {
             .iter()
             .filter_map(|refusal| usize::try_from(refusal.index).ok())
             .collect();
-        for (index, (hour, envelope)) in items.into_iter().enumerate() {
+        for (index, (span, envelope)) in items.into_iter().enumerate() {
             if !refused.contains(&index) {
-                owed.entry((address, hour))
+                owed.entry((address, span))
                     .or_default()
                     .insert(envelope.id());
             }
@@ -319,8 +318,20 @@ impl Audit {
                 .map(|address| Bytes::copy_from_slice(address.as_bytes()))
                 .collect(),
             from_ms: self.window.from.as_millis(),
-            step_ms: millis(HOUR),
-            steps: self.window.hours,
+            step_ms: millis(HOUR * self.step),
+            steps: self.steps(),
+        }
+    }
+
+    fn steps(&self) -> u32 {
+        self.window.hours / self.step.max(1)
+    }
+
+    fn span(&self, step: u32) -> Span {
+        let from = self.window.from.after(HOUR * self.step * step);
+        Span {
+            from,
+            to: from.after(HOUR * self.step),
         }
     }
 
@@ -341,13 +352,13 @@ impl Audit {
             .filter(|(index, _)| !refused.contains(index))
             .map(|(_, address)| *address)
             .collect();
-        let steps = usize::try_from(self.window.hours).ok()?;
+        let steps = usize::try_from(self.steps()).ok()?;
         if answer.sums.len() != answered.len().checked_mul(steps)? {
             return None;
         }
         let places = answered
             .iter()
-            .flat_map(|address| (0..self.window.hours).map(move |step| (*address, step)));
+            .flat_map(|address| (0..self.steps()).map(move |step| (*address, step)));
         Some(places.zip(answer.sums.iter().cloned()).collect())
     }
 
@@ -358,8 +369,8 @@ impl Audit {
         let differing: Vec<Place> = one
             .iter()
             .filter(|(place, sum)| other.get(place).is_some_and(|theirs| theirs != *sum))
-            .map(|((address, step), _)| (*address, self.window.hour(*step)))
-            .take(MAX_HOURS)
+            .map(|((address, step), _)| (*address, self.span(*step)))
+            .take(MAX_PLACES)
             .collect();
         for place in differing {
             self.todo.extend([
@@ -412,11 +423,11 @@ impl Audit {
     }
 }
 
-fn list((address, hour): &Place) -> List {
+fn list((address, span): &Place) -> List {
     List {
         address: Bytes::copy_from_slice(address.as_bytes()),
-        from_ms: hour.from.as_millis(),
-        to_ms: hour.to.as_millis(),
+        from_ms: span.from.as_millis(),
+        to_ms: span.to.as_millis(),
     }
 }
 
@@ -427,8 +438,10 @@ fn millis(duration: Duration) -> u64 {
 const HOUR: Duration = Duration::from_secs(3600);
 /// What digests cover lives for at least an hour longer.
 const LONGEST: Duration = Duration::from_secs(1_800);
-/// Hours of one address that are looked into, in one comparison.
-const MAX_HOURS: usize = 48;
+/// Sums in one answer.
+const MAX_SUMS: u32 = 8_192;
+/// Steps that are looked into, in one comparison.
+const MAX_PLACES: usize = 48;
 /// Envelopes that are fetched, in one comparison.
 const MAX_FETCHED: usize = 256;
 /// Envelopes in one `Publish`: even the largest fit a frame.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::channel::NodeLink;
+use crate::channel::{HopCount, NodeLink};
 use crate::crypto::NodeKey;
 use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
 
@@ -129,7 +129,7 @@ impl Chooser {
     }
 
     /// A node registered us, and counts us this far from its operator.
-    pub fn registered(&mut self, node: &NodeKey, hop_count: Option<u8>) {
+    pub fn registered(&mut self, node: &NodeKey, hop_count: HopCount) {
         if let Some(record) = self.record_mut(node) {
             record.hop_count = hop_count;
             if let Condition::Refused { why, .. } = record.condition
@@ -517,7 +517,7 @@ fn facts(record: &NodeRecord, now: UnixMillis) -> String {
         Some(rtt) => format!("answers in {} ms", rtt.as_millis()),
         None => "not measured yet".to_owned(),
     };
-    let hops = match record.hop_count {
+    let hops = match record.hop_count.to_wire() {
         Some(1) => "1 hop from its operator".to_owned(),
         Some(hops) => format!("{hops} hops from its operator"),
         None => "a stranger there".to_owned(),

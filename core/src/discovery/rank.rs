@@ -23,9 +23,7 @@ pub fn cost(node: &NodeRecord, seed: u64, now: UnixMillis) -> u32 {
         Origin::Member => 250,
         Origin::Dht => 500,
     };
-    let far = node
-        .hop_count
-        .map_or(STRANGER, |hops| 20 * u32::from(hops.min(6)));
+    let far = node.hop_count.to_wire().map_or(STRANGER, |hops| 20 * hops);
     let load = node.load.map_or(0, |load| load.permille());
     // Each client has a limit of its own, so a node that fills up loses them one by one.
     let limit = 900 + mix(seed ^ LIMITS, node.link.key()) % 100;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::channel::NodeLink;
+use crate::channel::{HopCount, NodeLink};
 use crate::wire::{
     node::{Load, Reason},
     time::UnixMillis,
@@ -32,8 +32,8 @@ pub struct NodeRecord {
     pub rtt: Option<Duration>,
     /// What it says of itself.
     pub load: Option<NodeLoad>,
-    /// Our distance from its operator, 1 to 6; `None`: a stranger there.
-    pub hop_count: Option<u8>,
+    /// Our distance from its operator, as it counts.
+    pub hop_count: HopCount,
     /// When it is next compared with another node.
     pub audit_at: UnixMillis,
     /// Messages that were known to be missing when it was last compared.
@@ -54,7 +54,7 @@ impl NodeRecord {
             counted: UnixMillis::default(),
             rtt: None,
             load: None,
-            hop_count: None,
+            hop_count: HopCount::STRANGER,
             audit_at: UnixMillis::default(),
             gap: 0,
         }

@@ -30,7 +30,7 @@ pub use cipher::StorageKey;
 pub use introductions::{AskedIntroduction, HeldIntroduction};
 pub use messages::{MessageState, NewMessage, Page, StoredMessage};
 pub use named_nodes::{NamedNode, Told};
-pub use nodes::{NodeRow, StoredNode};
+pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;

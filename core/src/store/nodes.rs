@@ -7,6 +7,8 @@ use crate::channel::{Address, Epoch, NodeLink};
 use crate::crypto::{NodeKey, PseudonymSecret};
 use crate::wire::time::UnixMillis;
 
+pub use super::proto::NodeState;
+
 use super::{AccessRow, StoreError, Tx, from_sql, proto, to_sql};
 
 /// The row of a node.
@@ -25,14 +27,36 @@ pub struct StoredNode {
     pub cursor: Bytes,
     /// Node clock minus own clock in milliseconds, and when that was seen by the own clock.
     pub clock: Option<(i64, UnixMillis)>,
+    /// Who named it; a smaller number counts more.
+    pub origin: u8,
+    /// What it is used for: [`StoredNode::POLLED`], [`StoredNode::STANDBY`] or [`StoredNode::SPARE`].
+    pub role: u8,
+    /// What was seen of it.
+    pub state: Option<NodeState>,
+}
+
+impl StoredNode {
+    /// The node that is polled.
+    pub const POLLED: u8 = 0;
+    /// Has leases and copies.
+    pub const STANDBY: u8 = 1;
+    /// Only remembered.
+    pub const SPARE: u8 = 2;
+
+    /// Whether leases are held there.
+    pub fn is_kept(&self) -> bool {
+        self.role != Self::SPARE
+    }
 }
 
 impl Tx<'_> {
-    /// Adds a node under a new pseudonym; one that is known already gets the new address.
+    /// Adds a node under a new pseudonym; one that is known already gets the new address and origin, and one that was
+    /// removed is there again, as a stranger.
     pub fn put_node(
         &self,
         link: &NodeLink,
         pseudonym: &PseudonymSecret,
+        origin: u8,
     ) -> Result<NodeRow, StoreError> {
         let tag = self.node_tag(link.key());
         let known = self
@@ -41,22 +65,91 @@ impl Tx<'_> {
             .find(|node| node.link.key() == link.key());
         if let Some(node) = known {
             self.transaction.execute(
-                "UPDATE nodes SET sealed = ?2 WHERE id = ?1",
-                params![node.row.0, self.node_record(link, &node.pseudonym)],
+                "UPDATE nodes SET sealed = ?2, origin = ?3 WHERE id = ?1",
+                params![node.row.0, self.node_record(link, &node.pseudonym), origin],
             )?;
             return Ok(node.row);
         }
+        self.transaction
+            .execute("DELETE FROM nodes WHERE tag = ?1", [tag])?;
         self.transaction.execute(
-            "INSERT INTO nodes (tag, sealed) VALUES (?1, ?2)",
-            params![tag, self.node_record(link, pseudonym)],
+            "INSERT INTO nodes (tag, sealed, origin) VALUES (?1, ?2, ?3)",
+            params![tag, self.node_record(link, pseudonym), origin],
         )?;
         Ok(NodeRow(self.transaction.last_insert_rowid()))
     }
 
-    /// All nodes, in the order they were added.
+    /// Writes what was seen of a node, and what it is used for.
+    pub fn put_node_state(
+        &self,
+        node: NodeRow,
+        role: u8,
+        state: &NodeState,
+    ) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached("UPDATE nodes SET role = ?2, state = ?3 WHERE id = ?1")?
+            .execute(params![node.0, role, self.encode("nodes.state", state)])?;
+        Ok(())
+    }
+
+    /// Forgets a node, with its leases. One that the user removes stays known as removed; of too many of those the oldest
+    /// go.
+    pub fn remove_node(
+        &self,
+        node: NodeRow,
+        removed: Option<UnixMillis>,
+    ) -> Result<(), StoreError> {
+        let Some(removed) = removed else {
+            self.transaction
+                .execute("DELETE FROM nodes WHERE id = ?1", [node.0])?;
+            return Ok(());
+        };
+        for table in ["leases", "releases"] {
+            self.transaction
+                .execute(&format!("DELETE FROM {table} WHERE node = ?1"), [node.0])?;
+        }
+        self.transaction.execute(
+            "UPDATE nodes SET removed_ms = ?2, cursor = NULL, state = NULL, sealed = x'' WHERE id = ?1",
+            params![node.0, to_sql(removed.as_millis())],
+        )?;
+        self.transaction.execute(
+            "DELETE FROM nodes WHERE removed_ms IS NOT NULL AND id NOT IN
+                 (SELECT id FROM nodes WHERE removed_ms IS NOT NULL ORDER BY removed_ms DESC LIMIT ?1)",
+            [MAX_REMOVED],
+        )?;
+        Ok(())
+    }
+
+    /// Whether the user removed a node.
+    pub fn is_removed(&self, node: &NodeKey) -> Result<bool, StoreError> {
+        Ok(self
+            .transaction
+            .prepare_cached("SELECT 1 FROM nodes WHERE tag = ?1 AND removed_ms IS NOT NULL")?
+            .exists([self.node_tag(node)])?)
+    }
+
+    /// A number that is the same for this profile always, and of which nobody else knows.
+    pub fn node_seed(&self) -> u64 {
+        let tag = self.cipher.tag("nodes.seed", &[]);
+        tag.iter()
+            .take(8)
+            .fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
+    }
+
+    /// Messages that are missing between the first and the last of each author, in all channels.
+    pub fn missing(&self) -> Result<u64, StoreError> {
+        Ok(from_sql(self.transaction.query_row(
+            "SELECT coalesce(sum(max(last_sequence - first_sequence + 1 - received, 0)), 0) FROM chains",
+            [],
+            |row| row.get(0),
+        )?))
+    }
+
+    /// All nodes that were not removed, in the order they were added.
     pub fn nodes(&self) -> Result<Vec<StoredNode>, StoreError> {
         let mut statement = self.transaction.prepare_cached(
-            "SELECT id, sealed, cursor, offset_ms, seen_ms FROM nodes ORDER BY id",
+            "SELECT id, sealed, cursor, offset_ms, seen_ms, origin, role, state FROM nodes
+             WHERE removed_ms IS NULL ORDER BY id",
         )?;
         let mut rows = statement.query([])?;
         let mut nodes = Vec::new();
@@ -86,6 +179,12 @@ impl Tx<'_> {
                     .map_err(|_| StoreError::Corrupt("nodes"))?,
                 cursor,
                 clock,
+                origin: row.get(5)?,
+                role: row.get(6)?,
+                state: row
+                    .get::<_, Option<Vec<u8>>>(7)?
+                    .map(|sealed| self.decode("nodes.state", &sealed))
+                    .transpose()?,
             });
         }
         Ok(nodes)
@@ -243,3 +342,6 @@ impl Tx<'_> {
         self.encode("nodes", &record)
     }
 }
+
+/// Removed nodes that are remembered as such.
+const MAX_REMOVED: u32 = 64;

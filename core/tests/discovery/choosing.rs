@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ailurus::channel::NodeLink;
+use ailurus::channel::{HopCount, NodeLink};
 use ailurus::crypto::NodeKey;
 use ailurus::discovery::chooser::{Added, MAX_CANDIDATES};
 use ailurus::discovery::{Chooser, Condition, NodeLoad, NodeRecord, Origin, Refusal, Role};
@@ -17,6 +17,10 @@ fn active(chooser: &Chooser) -> Option<NodeKey> {
         .iter()
         .find(|record| record.role == Role::Active)
         .map(|record| *record.link.key())
+}
+
+fn hops(count: usize) -> HopCount {
+    HopCount::new(count).unwrap()
 }
 
 fn ms(millis: u64) -> Option<Duration> {
@@ -235,7 +239,7 @@ fn refusals_end_and_are_explained() {
     // Withholding weighs more than what the node says afterwards.
     chooser.refused(&refusing, Refusal::Withheld, NOW, 3);
     chooser.refused(&refusing, Refusal::Full, NOW, 3);
-    chooser.registered(&refusing, Some(1));
+    chooser.registered(&refusing, hops(1));
     chooser.choose(NOW.after(6 * DAY));
     assert!(!chooser.record(&refusing).unwrap().is_healthy());
     assert_eq!(chooser.poll_order(NOW).last(), Some(&refusing));
@@ -247,7 +251,7 @@ fn an_introduction_opens_the_door_at_once() {
     chooser.refused(&key(1), Refusal::NoStrangers, NOW, 0);
     chooser.choose(NOW);
     chooser.forgive(&key(1));
-    chooser.registered(&key(1), Some(2));
+    chooser.registered(&key(1), hops(2));
     chooser.choose(NOW);
     assert!(chooser.why(&key(1), NOW).contains("2 hops"));
 }

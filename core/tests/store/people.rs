@@ -57,7 +57,7 @@ pub(crate) fn carry(from: &mut Engine, to: &mut Engine, cursor: Option<&[u8]>, n
     let node = *node_link().key();
     let mut batches = Vec::new();
     for publication in from.publish(&node, now).unwrap().0 {
-        from.published(&node, &publication, &Default::default())
+        from.published(&node, &publication, &Default::default(), now)
             .unwrap();
         let Some(request::Kind::Publish(publish)) = publication.request.kind else {
             panic!("a publication publishes");

@@ -129,7 +129,7 @@ impl Phone {
                             };
                             changes.extend(
                                 self.engine
-                                    .registered(&key, &registration, &answer)
+                                    .registered(&key, &registration, &answer, own_now)
                                     .expect("leases"),
                             );
                         }
@@ -209,7 +209,7 @@ impl Phone {
                             };
                             changes.extend(
                                 self.engine
-                                    .published(&key, &publication, &answer)
+                                    .published(&key, &publication, &answer, own_now)
                                     .expect("taken in"),
                             );
                         }

@@ -86,7 +86,7 @@ public struct LatestMessages: AsyncSequence, Sendable {
             case .expired(let channel, _), .joined(let channel, _), .moved(let channel), .nameTaken(let channel, _),
                 .forked(let channel, _), .rotated(_, let channel, _):
                 return try await isOurs(channel)
-            case .clock, .missed, .dropped, .refused, .storage, .unreachable:
+            case .clock, .missed, .dropped, .refused, .storage, .unreachable, .withheld:
                 return false
             }
         }

@@ -18,7 +18,9 @@ use crate::wire::{
 use super::{
     Engine, Error,
     leases::{request, spread},
-    node_by_key, receives, time_at,
+    node_by_key,
+    nodes::kept_nodes,
+    receives, time_at,
 };
 
 /// Announcements on their way to a node, to be matched with its answer.
@@ -220,7 +222,7 @@ fn is_found(access: &StoredAccess, epoch: Epoch, now: UnixMillis) -> bool {
 
 /// The other nodes that serve a channel, as far as we know: ours first, then those of its link and members.
 fn peers(tx: &Tx<'_>, node: &StoredNode, access: &StoredAccess) -> Result<Vec<NodeLink>, Error> {
-    let own = tx.nodes()?.into_iter().map(|node| node.link);
+    let own = kept_nodes(tx)?.into_iter().map(|node| node.link);
     let named = tx.named_nodes(access.channel)?.into_iter();
     let mut peers: Vec<NodeLink> = Vec::new();
     for link in own.chain(named.map(|named| named.link)) {

@@ -3,9 +3,11 @@
 use zeroize::Zeroizing;
 
 use crate::channel::{
-    AccessKind, ChannelId, Epoch, EpochError, Link, NarrowError, NewChannel, Previous, ReadChain,
+    AccessKind, ChannelId, Epoch, EpochError, Link, NarrowError, NewChannel, NodeLink, Previous,
+    ReadChain,
 };
-use crate::crypto::{DhSecret, Entropy, PseudonymSecret, SigningKey};
+use crate::crypto::{DhSecret, Entropy, SigningKey};
+use crate::discovery::Origin;
 use crate::store::{
     AccessRow, ChannelRow, ChannelState, NewAuthor, StoreError, StoredAccess, StoredChannel, Tx,
 };
@@ -14,6 +16,7 @@ use crate::wire::{content::Content, limits::MAX_HINTS, time::UnixMillis};
 use super::{
     Engine, Error, adjusted, check_name,
     node_lists::{hint, hint_own},
+    nodes::{choose, offer},
     outgoing::queue,
     view::channel_row,
 };
@@ -54,23 +57,17 @@ impl Engine {
         };
         check_name(name)?;
         let entropy = &mut *self.entropy;
-        let pseudonyms: Vec<PseudonymSecret> = link
-            .nodes
-            .iter()
-            .map(|_| PseudonymSecret::random(entropy))
-            .collect();
         self.store.write(|tx| {
             let now = adjusted(tx, now)?;
             let ahead = |read: &ReadChain| read.epoch() > Epoch::of(now).next();
             if link.read.as_ref().is_some_and(ahead) {
                 return Err(Error::LinkAhead);
             }
-            // A link's nodes are hints for whoever has none.
-            if tx.nodes()?.is_empty() {
-                for (node, pseudonym) in link.nodes.iter().zip(&pseudonyms) {
-                    tx.put_node(node, pseudonym)?;
-                }
+            // Members are reached best where they are; whoever has nodes of their own keeps those too.
+            for node in &link.nodes {
+                offer(tx, node, Origin::Link, entropy)?;
             }
+            choose(tx, now, |_| ())?;
             if let Some(row) = tx.find_channel(&id)? {
                 hint(tx, row, &link.nodes, now)?;
                 return widen(tx, row, link, now, entropy);
@@ -119,12 +116,7 @@ impl Engine {
                 read,
                 admin: None,
                 name: stored.name,
-                nodes: tx
-                    .nodes()?
-                    .into_iter()
-                    .take(MAX_HINTS)
-                    .map(|node| node.link)
-                    .collect(),
+                nodes: hints(tx)?,
             };
             hint_own(tx, row, &link.nodes, now)?;
             Ok(link.to_text()?)
@@ -171,6 +163,17 @@ impl Engine {
             Ok(tx.update_channel(&stored)?)
         })
     }
+}
+
+/// The nodes that a link names: the polled one first.
+fn hints(tx: &Tx<'_>) -> Result<Vec<NodeLink>, Error> {
+    let mut nodes = tx.nodes()?;
+    nodes.sort_by_key(|node| node.role);
+    Ok(nodes
+        .into_iter()
+        .take(MAX_HINTS)
+        .map(|node| node.link)
+        .collect())
 }
 
 fn add(

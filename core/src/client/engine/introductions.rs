@@ -8,7 +8,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::channel::{AccessKind, AuthorHint, ChannelId, HopCount, Introduction, Invitation};
-use crate::crypto::{Entropy, HolderKey, HolderSecret, NodeKey, PseudonymSecret, hpke};
+use crate::crypto::{Entropy, HolderKey, HolderSecret, NodeKey, hpke};
+use crate::discovery::Origin;
 use crate::store::{AskedIntroduction, AuthorRow, ChannelRow, ChannelState, Told, Tx};
 use crate::wire::{
     content::{Content, IntroductionGrant, IntroductionRequest},
@@ -20,6 +21,7 @@ use crate::wire::{
 use super::{
     Engine, Error, adjusted,
     node_lists::{own_list, tell},
+    nodes::{choose, offer},
     outgoing::queue,
     view::channel_row,
 };
@@ -34,12 +36,14 @@ impl Engine {
         invitation: &Invitation,
         now: UnixMillis,
     ) -> Result<(), Error> {
-        let pseudonym = PseudonymSecret::random(&mut *self.entropy);
+        let entropy = &mut *self.entropy;
         self.store.write(|tx| {
+            let own_now = now;
             let now = adjusted(tx, now)?;
             let (link, introduction) = (invitation.link(), invitation.introduction());
             introduction.verify(link.key(), now)?;
-            tx.put_node(link, &pseudonym)?;
+            offer(tx, link, Origin::User, entropy)?;
+            choose(tx, own_now, |chooser| chooser.forgive(link.key()))?;
             keep(tx, introduction, invitation.secret(), now)
         })
     }
@@ -293,6 +297,7 @@ fn take_grant(
         tracing::debug!("a grant that does not verify was ignored");
         return Ok(());
     };
+    choose(tx, now, |chooser| chooser.forgive(&node))?;
     keep(tx, &introduction, &asked.secret, now)
 }
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::channel::{Epoch, HopCount, lease_statement};
-use crate::crypto::{NodeKey, kdf};
+use crate::crypto::{NodeKey, entropy, kdf};
+use crate::discovery::Refusal as Unwanted;
 use crate::store::{AccessRow, HeldIntroduction, StoredNode, Tx};
 use crate::sync::{clock::Verdict, leases, session::Work};
 use crate::wire::{
@@ -14,7 +15,10 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-use super::{Change, Engine, Error, Notice, announcing::announces, node_by_key, receives, time_at};
+use super::{
+    Change, Engine, Error, Notice, announcing::announces, node_by_key, nodes::choose, receives,
+    time_at,
+};
 use crate::client::types::reason;
 
 /// Leases that were asked for, to be matched with the answer.
@@ -130,10 +134,13 @@ impl Engine {
         node: &NodeKey,
         registration: &Registration,
         answer: &Registered,
+        now: UnixMillis,
     ) -> Result<Vec<Change>, Error> {
+        let random = u64::from_be_bytes(entropy::array(&mut *self.entropy));
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
             let mut refused = Vec::new();
+            let mut unwanted = None;
             for (index, (access, epoch, end)) in registration.leases.iter().enumerate() {
                 let refusal = answer
                     .refusals
@@ -144,10 +151,17 @@ impl Engine {
                     Some(Reason::TooEarly | Reason::LeaseEnd) => {
                         tracing::debug!(node = %node, %epoch, "lease refused: clocks differ");
                     }
-                    Some(why) => refused.push(reason(why)),
+                    Some(why) => {
+                        refused.push(reason(why));
+                        unwanted = unwanted.or(Unwanted::of(why));
+                    }
                     None => tx.put_lease(stored.row, *access, *epoch, *end)?,
                 }
             }
+            choose(tx, now, |chooser| match unwanted {
+                Some(why) => chooser.refused(node, why, now, random),
+                None => chooser.registered(node, HopCount::from_wire(answer.hop_count)),
+            })?;
             counted(
                 tx,
                 node,
@@ -209,6 +223,21 @@ impl Engine {
         })
     }
 
+    /// A node refused a whole request.
+    pub fn refused(
+        &mut self,
+        node: &NodeKey,
+        reason: Reason,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
+        let Some(why) = Unwanted::of(reason) else {
+            return Ok(());
+        };
+        let random = u64::from_be_bytes(entropy::array(&mut *self.entropy));
+        self.store
+            .write(|tx| choose(tx, now, |chooser| chooser.refused(node, why, now, random)))
+    }
+
     /// Asks for everything new.
     pub fn sync(&mut self, node: &NodeKey, follow: bool) -> Result<Request, Error> {
         self.store.read(|tx| {
@@ -227,6 +256,7 @@ impl Engine {
         hello: &Hello,
         now: UnixMillis,
     ) -> Result<(u32, Vec<Change>), Error> {
+        let random = u64::from_be_bytes(entropy::array(&mut *self.entropy));
         let node_now = UnixMillis::from_millis(hello.time_ms);
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
@@ -248,6 +278,15 @@ impl Engine {
                     deletion_held: true,
                 })),
             }
+            let unwanted = Unwanted::of(hello.ended());
+            choose(tx, now, |chooser| {
+                if let Some(load) = &hello.load {
+                    chooser.loaded(node, load.into());
+                }
+                if let Some(why) = unwanted {
+                    chooser.refused(node, why, now, random);
+                }
+            })?;
             let expected = tx.leases_running(stored.row, node_now)?;
             if hello.leases < expected {
                 tx.forget_leases(stored.row)?;

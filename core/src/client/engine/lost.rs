@@ -1,12 +1,12 @@
 //! Super nodes that were lost: when the DHT is searched, for which channels, and what becomes of nodes found there.
 
 use crate::channel::{Access, NodeLink};
-use crate::crypto::PseudonymSecret;
+use crate::discovery::Origin;
 use crate::discovery::lookup::{Schedule, Search};
 use crate::store::{StoredSearches, Tx};
 use crate::wire::time::UnixMillis;
 
-use super::{Engine, Error, adjusted};
+use super::{Engine, Error, adjusted, nodes::offer};
 
 impl Engine {
     /// A node was reached.
@@ -55,17 +55,22 @@ impl Engine {
 
     /// Takes nodes that were found in the DHT; gives how many of them are new, or have another address now.
     pub fn found(&mut self, nodes: &[NodeLink]) -> Result<usize, Error> {
-        let pseudonyms: Vec<_> = nodes
-            .iter()
-            .map(|_| PseudonymSecret::random(&mut *self.entropy))
-            .collect();
+        let entropy = &mut *self.entropy;
         self.store.write(|tx| {
-            let known: Vec<NodeLink> = tx.nodes()?.into_iter().map(|node| node.link).collect();
             let mut new = 0;
-            for (link, pseudonym) in nodes.iter().zip(&pseudonyms) {
-                if !known.contains(link) {
-                    tx.put_node(link, pseudonym)?;
-                    new += 1;
+            for link in nodes {
+                let known = tx
+                    .nodes()?
+                    .into_iter()
+                    .find(|node| node.link.key() == link.key());
+                match known {
+                    // Nothing answers where it was.
+                    Some(node) if node.link != *link => {
+                        tx.put_node(link, &node.pseudonym, node.origin)?;
+                        new += 1;
+                    }
+                    Some(_) => {}
+                    None => new += usize::from(offer(tx, link, Origin::Dht, entropy)?),
                 }
             }
             Ok(new)

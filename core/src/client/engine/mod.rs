@@ -5,6 +5,7 @@
 //! [`Engine::announce`] and [`Engine::publish`] give, and hand the answers back.
 
 mod announcing;
+mod audits;
 mod channels;
 mod expiry;
 mod ingest;
@@ -12,6 +13,7 @@ mod introductions;
 mod leases;
 mod lost;
 mod node_lists;
+mod nodes;
 mod outgoing;
 mod rotation;
 mod view;
@@ -20,7 +22,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::channel::{Address, AddressKeys, ChannelId, Epoch, MessageId, NodeLink};
-use crate::crypto::{Entropy, NodeKey, OsEntropy, PseudonymSecret};
+use crate::crypto::{Entropy, NodeKey, OsEntropy};
+use crate::discovery;
 use crate::store::{self, MessageState, StorageKey, Store, StoredAccess, StoredNode, Tx};
 use crate::wire::{
     limits::{LIFETIME, MAX_NAME},
@@ -33,6 +36,7 @@ pub use announcing::Announcing;
 pub use ingest::Ingested;
 pub use leases::Registration;
 pub use node_lists::{Candidate, Origin};
+pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use view::Delivery;
 
@@ -95,14 +99,11 @@ impl Engine {
         nodes: &[NodeLink],
     ) -> Result<(), Error> {
         let mut engine = Self::with(Store::create(path, key)?);
-        let pseudonyms: Vec<_> = nodes
-            .iter()
-            .map(|_| PseudonymSecret::random(&mut *engine.entropy))
-            .collect();
+        let entropy = &mut *engine.entropy;
         engine.store.write(|tx| {
             tx.set_profile_name(name)?;
-            for (link, pseudonym) in nodes.iter().zip(&pseudonyms) {
-                tx.put_node(link, pseudonym)?;
+            for link in nodes {
+                nodes::offer(tx, link, discovery::Origin::User, entropy)?;
             }
             Ok::<_, Error>(())
         })?;
@@ -142,15 +143,7 @@ impl Engine {
         &mut self.store
     }
 
-    /// Adds a super node, or changes the address of a known one.
-    pub fn add_node(&mut self, link: &NodeLink) -> Result<(), Error> {
-        let pseudonym = PseudonymSecret::random(&mut *self.entropy);
-        self.store
-            .write(|tx| tx.put_node(link, &pseudonym).map(|_| ()))
-            .map_err(Error::Store)
-    }
-
-    /// The super nodes of this profile.
+    /// The super nodes that this profile knows.
     pub fn nodes(&mut self) -> Result<Vec<StoredNode>, Error> {
         self.store.read(|tx| Ok(tx.nodes()?))
     }

@@ -9,6 +9,7 @@ use crate::channel::{
     message::{Draft, EpochCipher, Recipient, encode_content},
 };
 use crate::crypto::{Entropy, NodeKey, SigningKey, entropy};
+use crate::discovery::Refusal;
 use crate::store::{
     AccessRow, ChannelRow, ChannelState, MessageState, NewAuthor, NewMessage, SealedEnvelope,
     StoreError, StoredAccess, StoredChannel, Tx,
@@ -18,13 +19,17 @@ use crate::sync::outbox::{Fate, copies_wanted, fate, stamp};
 use crate::wire::{
     content::{Content, Introduction},
     limits::{MAX_FRAME, MAX_ITEMS, MAX_TEXT},
-    node::{Publish, Published, Request, request::Kind},
+    node::{Publish, Published, Reason, Request, request::Kind},
     time::UnixMillis,
 };
 
 use super::{
-    AddressCache, Change, Engine, Error, Notice, expiry::expire_outbox, leases::request,
-    node_by_key, view::channel_row,
+    AddressCache, Change, Engine, Error, Notice,
+    expiry::expire_outbox,
+    leases::request,
+    node_by_key,
+    nodes::{choose, kept_nodes},
+    view::channel_row,
 };
 use crate::client::types::reason;
 
@@ -118,13 +123,16 @@ impl Engine {
         node: &NodeKey,
         publication: &Publication,
         answer: &Published,
+        now: UnixMillis,
     ) -> Result<Vec<Change>, Error> {
+        let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let nodes = tx.nodes()?.len();
+            let nodes = kept_nodes(tx)?.len();
             let wanted = copies_wanted(nodes);
             let mut changes = Vec::new();
             let mut refusals = Vec::new();
+            let mut no_room = false;
             for (index, &message) in publication.messages.iter().enumerate() {
                 if !tx.is_queued(message)? {
                     continue;
@@ -157,6 +165,13 @@ impl Engine {
                     });
                 }
                 refusals.push(reason(why));
+                no_room = no_room || matches!(why, Reason::NodeFull | Reason::Storage);
+            }
+            if no_room {
+                let random = u64::from_be_bytes(entropy::array(entropy));
+                choose(tx, now, |chooser| {
+                    chooser.refused(node, Refusal::Full, now, random);
+                })?;
             }
             refusals.sort_unstable();
             refusals.dedup();

@@ -46,6 +46,9 @@ pub(crate) struct Link {
     next_reconciliation: UnixMillis,
     /// How often in a row the other node had another set of addresses.
     differed: u32,
+    /// Reconciliations in a row that found nothing, and whether this one has found something.
+    quiet: u32,
+    found: bool,
     /// Everything that is not shared is to be released there.
     strays: bool,
     /// Nothing is asked before this time.
@@ -137,6 +140,8 @@ impl Link {
             reconciling_since: now,
             next_reconciliation: now,
             differed: 0,
+            quiet: 0,
+            found: false,
             strays: false,
             paused: now,
             fetches: VecDeque::new(),

@@ -74,7 +74,15 @@ impl Link {
             Ok(None) => {
                 self.reconciling = None;
                 self.differed = 0;
-                self.reconcile_after(now, RECONCILE_EVERY);
+                // What is pushed arrives; this is only for what was not, and costs both nodes a look at everything.
+                self.quiet = if self.found {
+                    0
+                } else {
+                    self.quiet.saturating_add(1)
+                };
+                self.found = false;
+                let wait = RECONCILE_EVERY.saturating_mul(1 << self.quiet.min(10));
+                self.reconcile_after(now, wait.min(RECONCILE_LAST));
             }
             Err(error) => {
                 tracing::debug!(node = ?self.node, %error, "a reconciliation is given up");
@@ -110,6 +118,7 @@ impl Link {
             self.lacking.push_back(id);
         }
         let need = reconciling.take_need();
+        self.found |= !need.is_empty() || !self.lacking.is_empty();
         self.fetches.extend(need.into_iter().map(|id| (None, id)));
     }
 
@@ -148,6 +157,8 @@ impl Link {
 
 /// Time between two reconciliations, besides a quarter at random.
 const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// And at most, when nothing is found again and again.
+const RECONCILE_LAST: Duration = Duration::from_secs(6 * 3_600);
 /// How long one may take with all that is exchanged for it: others wait for their turn.
 const SLOW: Duration = Duration::from_secs(1_800);
 /// How long it waits while this node does as many as it may.

@@ -133,5 +133,5 @@ private fun NoticeKind.channel(): ChannelId? = when (this) {
     is NoticeKind.NameTaken -> channel
     is NoticeKind.Forked -> channel
     is NoticeKind.Clock, is NoticeKind.Missed, is NoticeKind.Dropped -> null
-    is NoticeKind.Refused, is NoticeKind.Storage, is NoticeKind.Unreachable -> null
+    is NoticeKind.Refused, is NoticeKind.Storage, is NoticeKind.Unreachable, is NoticeKind.Withheld -> null
 }

@@ -1,0 +1,476 @@
+//! Which super nodes this profile uses: the chooser joined with the store, so that several processes decide alike.
+
+use std::time::Duration;
+
+use crate::channel::{HopCount, NodeLink};
+use crate::crypto::{Entropy, NodeKey, PseudonymSecret, entropy};
+use crate::discovery::{
+    Chooser, Condition, NodeLoad, NodeRecord, Origin, Refusal, Role, chooser::Added,
+};
+use crate::store::{self, StoredNode, Tx};
+use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
+
+use super::{Engine, Error, node_by_key};
+use crate::client::nodes::{NodeState, NodeStatus};
+
+/// What was seen of a node.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// It answered; with the time from a request to its answer, if that was measured.
+    Answered(Option<Duration>),
+    /// It did not answer, and another one did.
+    Failed(String),
+    /// It was compared with the polled node when so many messages were missing.
+    Audited {
+        /// How many.
+        gap: u64,
+    },
+    /// It acknowledged envelopes and does not have them.
+    Withheld,
+}
+
+/// Whom to ask now.
+pub struct Plan {
+    /// All nodes, in the order in which to poll them until one answers.
+    pub order: Vec<StoredNode>,
+    /// How many of them, at the front, nothing speaks against.
+    pub healthy: usize,
+}
+
+/// What there is to do at other nodes once one was polled.
+#[derive(Default)]
+pub struct Errands {
+    /// Nodes at which something is due.
+    pub nodes: Vec<StoredNode>,
+    /// The standby to compare with the polled node.
+    pub audit: Option<Comparison>,
+}
+
+/// Two nodes to compare, and what is missing now.
+pub struct Comparison {
+    /// The one that was polled.
+    pub polled: StoredNode,
+    /// The other one.
+    pub standby: StoredNode,
+    /// Messages that are known to be missing.
+    pub gap: u64,
+    /// More are missing than at the last comparison.
+    pub grown: bool,
+}
+
+impl Engine {
+    /// Adds a super node for the user, or changes the address of a known one.
+    pub fn add_node(&mut self, link: &NodeLink, now: UnixMillis) -> Result<(), Error> {
+        let entropy = &mut *self.entropy;
+        self.store.write(|tx| {
+            offer(tx, link, Origin::User, entropy)?;
+            choose(tx, now, |_| ())
+        })
+    }
+
+    /// Forgets a super node for the user; nobody else adds it again. False if it was not known.
+    pub fn remove_node(&mut self, node: &NodeKey, now: UnixMillis) -> Result<bool, Error> {
+        let removed = self.store.write(|tx| {
+            let stored = match node_by_key(tx, node) {
+                Err(Error::NoNode) => return Ok::<_, Error>(false),
+                stored => stored?,
+            };
+            tx.remove_node(stored.row, Some(now))?;
+            choose(tx, now, |_| ())?;
+            Ok(true)
+        })?;
+        if removed {
+            self.store.scrub()?;
+        }
+        Ok(removed)
+    }
+
+    /// The super nodes of this profile, and what it makes of them; those in use first.
+    pub fn node_statuses(&mut self, now: UnixMillis) -> Result<Vec<NodeStatus>, Error> {
+        self.store.read(|tx| {
+            let mut chooser = load(tx)?;
+            chooser.choose(now);
+            let mut statuses = Vec::new();
+            for node in chooser.poll_order(now) {
+                let Some(record) = chooser.record(&node) else {
+                    continue;
+                };
+                statuses.push(NodeStatus {
+                    link: record.link.clone(),
+                    id: node,
+                    state: match (&record.condition, record.role) {
+                        (Condition::Down { .. } | Condition::Returning { .. }, _) => {
+                            NodeState::Down
+                        }
+                        (Condition::Refused { .. }, _) => NodeState::Refused,
+                        (Condition::Healthy, Role::Active) => NodeState::Active,
+                        (Condition::Healthy, _) => NodeState::Standby,
+                    },
+                    hop_count: record.hop_count,
+                    load: record.load,
+                    rtt: record.rtt,
+                    reason: chooser.why(&node, now),
+                });
+            }
+            Ok(statuses)
+        })
+    }
+
+    /// Whom to poll at `now`. Where too few nodes are known to be healthy, those that links and members named join them.
+    pub fn plan(&mut self, now: UnixMillis) -> Result<Plan, Error> {
+        let healthy = self.store.read(|tx| {
+            let mut chooser = load(tx)?;
+            chooser.choose(now);
+            let healthy = chooser
+                .records()
+                .iter()
+                .filter(|record| record.is_healthy());
+            Ok::<_, Error>(healthy.count())
+        })?;
+        if healthy < *NODES_KEPT.start() {
+            self.take_candidates(now)?;
+        }
+        // Mostly nothing changes, and then nothing is written.
+        let (chooser, changed) = self.store.read(|tx| {
+            let mut chooser = load(tx)?;
+            let before = chooser.records().to_vec();
+            chooser.choose(now);
+            let changed = chooser.records() != before;
+            Ok::<_, Error>((chooser, changed))
+        })?;
+        if changed {
+            self.store.write(|tx| choose(tx, now, |_| ()))?;
+        }
+        self.store.read(|tx| {
+            let mut nodes = tx.nodes()?;
+            let mut order = Vec::with_capacity(nodes.len());
+            let mut healthy = 0;
+            for key in chooser.poll_order(now) {
+                let Some(place) = nodes.iter().position(|node| *node.link.key() == key) else {
+                    continue;
+                };
+                healthy += usize::from(chooser.record(&key).is_some_and(NodeRecord::is_healthy));
+                order.push(nodes.swap_remove(place));
+            }
+            Ok(Plan { order, healthy })
+        })
+    }
+
+    fn take_candidates(&mut self, now: UnixMillis) -> Result<(), Error> {
+        let candidates = self.candidates(now)?;
+        let entropy = &mut *self.entropy;
+        let new = self.store.read(|tx| {
+            let nodes = tx.nodes()?;
+            let mut new = Vec::new();
+            for candidate in candidates {
+                let node = candidate.link.key();
+                let known = nodes.iter().any(|known| known.link.key() == node);
+                if !known && !tx.is_removed(node)? {
+                    new.push(candidate);
+                }
+            }
+            Ok::<_, Error>(new)
+        })?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|tx| {
+            for candidate in &new {
+                let origin = match candidate.origin {
+                    super::Origin::Invitation | super::Origin::Link => Origin::Link,
+                    super::Origin::Member => Origin::Member,
+                };
+                offer(tx, &candidate.link, origin, entropy)?;
+            }
+            choose(tx, now, |_| ())
+        })
+    }
+
+    /// What there is to do at others than `polled`, which was asked just now; of `tried` nothing more is wanted.
+    pub fn errands(
+        &mut self,
+        polled: &NodeKey,
+        tried: &[NodeKey],
+        now: UnixMillis,
+    ) -> Result<Errands, Error> {
+        let (keys, targets, probe, audit) = self.store.read(|tx| {
+            let chooser = load(tx)?;
+            let gap = tx.missing()?;
+            let usable = |node: &NodeKey| {
+                node != polled
+                    && !tried.contains(node)
+                    && chooser.record(node).is_some_and(|record| {
+                        record.is_kept()
+                            && matches!(
+                                record.condition,
+                                Condition::Healthy | Condition::Returning { .. }
+                            )
+                    })
+            };
+            let order = chooser.poll_order(now);
+            let keys: Vec<NodeKey> = order.iter().copied().filter(usable).collect();
+            let probe = chooser
+                .probe_due(now)
+                .filter(|node| node != polled && !tried.contains(node));
+            let targets = keys.first().copied();
+            let audit = match chooser.audit_due(gap, now) {
+                Some(standby) if standby != *polled => Some(Comparison {
+                    polled: node_by_key(tx, polled)?,
+                    standby: node_by_key(tx, &standby)?,
+                    gap,
+                    grown: chooser.record(&standby).is_some_and(|r| gap > r.gap),
+                }),
+                _ => None,
+            };
+            Ok::<_, Error>((keys, targets, probe, audit))
+        })?;
+        let mut wanted = Vec::new();
+        for key in keys {
+            let work = self.work(&key, now)?;
+            // One more copy is enough.
+            let copies = work.outbox && Some(key) == targets;
+            if work.leases || work.releases || work.announces || copies {
+                wanted.push(key);
+            }
+        }
+        wanted.extend(probe);
+        let nodes = self.store.read(|tx| {
+            let nodes = tx.nodes()?;
+            Ok::<_, Error>(
+                nodes
+                    .into_iter()
+                    .filter(|node| wanted.contains(node.link.key()))
+                    .collect(),
+            )
+        })?;
+        Ok(Errands { nodes, audit })
+    }
+
+    /// Takes in what was seen of nodes. True if others are kept now, or another one is polled.
+    pub fn observe(
+        &mut self,
+        seen: &[(NodeKey, Observation)],
+        now: UnixMillis,
+    ) -> Result<bool, Error> {
+        let entropy = &mut *self.entropy;
+        self.store.write(|tx| {
+            let roles = |tx: &Tx<'_>| -> Result<Vec<(NodeKey, u8)>, Error> {
+                let nodes = tx.nodes()?;
+                Ok(nodes
+                    .iter()
+                    .map(|node| (*node.link.key(), node.role))
+                    .collect())
+            };
+            let before = roles(tx)?;
+            choose(tx, now, |chooser| {
+                for (node, observation) in seen {
+                    let random = u64::from_be_bytes(entropy::array(entropy));
+                    match observation {
+                        Observation::Answered(rtt) => chooser.answered(node, *rtt, now, random),
+                        Observation::Failed(why) => chooser.failed(node, why, now, random),
+                        Observation::Audited { gap } => chooser.audited(node, *gap, now, random),
+                        Observation::Withheld => {
+                            chooser.refused(node, Refusal::Withheld, now, random);
+                        }
+                    }
+                }
+            })?;
+            Ok(roles(tx)? != before)
+        })
+    }
+}
+
+/// A node that somebody named: it is added unless the user removed it. True if it is new.
+pub(super) fn offer(
+    tx: &Tx<'_>,
+    link: &NodeLink,
+    origin: Origin,
+    entropy: &mut dyn Entropy,
+) -> Result<bool, Error> {
+    if origin != Origin::User && tx.is_removed(link.key())? {
+        return Ok(false);
+    }
+    let mut chooser = load(tx)?;
+    let added = chooser.add(link, origin);
+    match &added {
+        Added::Full => return Ok(false),
+        Added::New {
+            forgotten: Some(forgotten),
+        } => tx.remove_node(node_by_key(tx, forgotten)?.row, None)?,
+        Added::New { forgotten: None } | Added::Known => {}
+    }
+    if let Some(record) = chooser.record(link.key()) {
+        let pseudonym = PseudonymSecret::random(entropy);
+        let row = tx.put_node(&record.link, &pseudonym, origin_number(record.origin))?;
+        let (role, state) = to_stored(record);
+        tx.put_node_state(row, role, &state)?;
+    }
+    Ok(matches!(added, Added::New { .. }))
+}
+
+/// Lets the chooser take something in and draw its conclusions, and writes what changed.
+pub(super) fn choose(
+    tx: &Tx<'_>,
+    now: UnixMillis,
+    take_in: impl FnOnce(&mut Chooser),
+) -> Result<(), Error> {
+    let mut chooser = load(tx)?;
+    let before = chooser.records().to_vec();
+    take_in(&mut chooser);
+    chooser.choose(now);
+    for node in tx.nodes()? {
+        let was = before.iter().find(|was| was.link.key() == node.link.key());
+        let is = chooser.record(node.link.key());
+        if let Some(is) = is
+            && Some(is) != was
+        {
+            let (role, state) = to_stored(is);
+            tx.put_node_state(node.row, role, &state)?;
+        }
+    }
+    Ok(())
+}
+
+/// The nodes that are kept; all, before the first choice.
+pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
+    let mut nodes = tx.nodes()?;
+    if nodes.iter().any(StoredNode::is_kept) {
+        nodes.retain(StoredNode::is_kept);
+    }
+    Ok(nodes)
+}
+
+fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
+    let records = tx.nodes()?.iter().map(from_stored).collect();
+    Ok(Chooser::new(tx.node_seed(), records))
+}
+
+fn from_stored(node: &StoredNode) -> NodeRecord {
+    let origin = match node.origin {
+        0 => Origin::User,
+        1 => Origin::Link,
+        2 => Origin::Member,
+        _ => Origin::Dht,
+    };
+    let mut record = NodeRecord::new(node.link.clone(), origin);
+    let Some(state) = &node.state else {
+        return record;
+    };
+    record.role = match node.role {
+        StoredNode::POLLED => Role::Active,
+        StoredNode::STANDBY => Role::Standby,
+        _ => Role::Spare,
+    };
+    record.since = UnixMillis::from_millis(state.since_ms);
+    record.failures = state.failures;
+    record.reliability = permille(state.reliability);
+    record.counted = UnixMillis::from_millis(state.counted_ms);
+    let until = UnixMillis::from_millis(state.until_ms);
+    record.condition = match state.condition {
+        1 => Condition::Returning { from: until },
+        2 => Condition::Down {
+            since: UnixMillis::from_millis(state.from_ms),
+            retry: until,
+            why: state.why.clone(),
+        },
+        3 => Condition::Refused {
+            until,
+            why: refusal(state.refusal),
+        },
+        _ => Condition::Healthy,
+    };
+    record.rtt = state
+        .rtt_ms
+        .map(|millis| Duration::from_millis(u64::from(millis)));
+    record.load = state.loaded.then(|| NodeLoad {
+        clients: state.clients,
+        clients_permille: permille(state.clients_permille),
+        storage_permille: permille(state.storage_permille),
+        cpu_permille: permille(state.cpu_permille),
+        latency: Duration::from_millis(u64::from(state.latency_ms)),
+    });
+    record.hop_count = HopCount::from_wire(state.hop_count);
+    record.audit_at = UnixMillis::from_millis(state.audit_ms);
+    record.gap = state.gap;
+    record
+}
+
+fn to_stored(record: &NodeRecord) -> (u8, store::NodeState) {
+    let role = match record.role {
+        Role::Active => StoredNode::POLLED,
+        Role::Standby => StoredNode::STANDBY,
+        Role::Spare => StoredNode::SPARE,
+    };
+    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    let mut state = store::NodeState {
+        failures: record.failures,
+        reliability: u32::from(record.reliability),
+        counted_ms: record.counted.as_millis(),
+        since_ms: record.since.as_millis(),
+        rtt_ms: record.rtt.map(millis),
+        hop_count: record.hop_count.to_wire(),
+        audit_ms: record.audit_at.as_millis(),
+        gap: record.gap,
+        ..store::NodeState::default()
+    };
+    match &record.condition {
+        Condition::Healthy => {}
+        Condition::Returning { from } => {
+            state.condition = 1;
+            state.until_ms = from.as_millis();
+        }
+        Condition::Down { since, retry, why } => {
+            state.condition = 2;
+            state.from_ms = since.as_millis();
+            state.until_ms = retry.as_millis();
+            state.why.clone_from(why);
+        }
+        Condition::Refused { until, why } => {
+            state.condition = 3;
+            state.until_ms = until.as_millis();
+            state.refusal = refusal_number(*why);
+        }
+    }
+    if let Some(load) = record.load {
+        state.loaded = true;
+        state.clients = load.clients;
+        state.clients_permille = u32::from(load.clients_permille);
+        state.storage_permille = u32::from(load.storage_permille);
+        state.cpu_permille = u32::from(load.cpu_permille);
+        state.latency_ms = millis(load.latency);
+    }
+    (role, state)
+}
+
+fn permille(number: u32) -> u16 {
+    u16::try_from(number.min(1_000)).unwrap_or(1_000)
+}
+
+fn origin_number(origin: Origin) -> u8 {
+    match origin {
+        Origin::User => 0,
+        Origin::Link => 1,
+        Origin::Member => 2,
+        Origin::Dht => 3,
+    }
+}
+
+fn refusal_number(refusal: Refusal) -> u32 {
+    match refusal {
+        Refusal::Full => 0,
+        Refusal::NoStrangers => 1,
+        Refusal::Evicted => 2,
+        Refusal::Introduction => 3,
+        Refusal::Withheld => 4,
+    }
+}
+
+fn refusal(number: u32) -> Refusal {
+    match number {
+        1 => Refusal::NoStrangers,
+        2 => Refusal::Evicted,
+        3 => Refusal::Introduction,
+        4 => Refusal::Withheld,
+        _ => Refusal::Full,
+    }
+}
