@@ -357,7 +357,7 @@ async fn people_miss_nothing_that_came_after_the_backup_if_another_node_has_it()
     assert_eq!(restored.link, nodes[0]);
     // The two complete each other; then the one that had everything is gone.
     let envelopes = |dir: &Path| json(dir, &["status", "--json"])["envelopes"].as_u64();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while envelopes(&new) < envelopes(&second) {
         assert!(
             Instant::now() < deadline,
