@@ -169,9 +169,26 @@ async fn a_backup_is_private_and_overwrites_nothing() {
     let error = fails(2, operator(&data, &["backup", name]));
     assert!(error.contains("there already"), "{error}");
     assert_eq!(fs::read(&file).expect("read"), bytes);
-    // The daemon has ended: this reads the database by itself.
+    // The daemon has ended: this reads the database by itself. Another backup into this file was broken off.
     let second = dir.path().join("second");
+    let unfinished = dir.path().join("second.unfinished");
+    fs::write(&unfinished, vec![1; 1 << 20]).expect("written");
     ok(&data, &["backup", second.to_str().expect("plain")]);
+    let whole = dir.path().join("whole");
+    ok(&whole, &["restore", second.to_str().expect("plain")]);
+    assert!(!unfinished.exists());
+    // One that is under way is not disturbed.
+    let held = fs::File::create(&unfinished).expect("made");
+    held.lock().expect("locked");
+    fs::remove_file(&second).expect("removed");
+    let error = fails(
+        1,
+        operator(&data, &["backup", second.to_str().expect("plain")]),
+    );
+    assert!(
+        error.contains("another backup") && unfinished.exists(),
+        "{error}"
+    );
 
     let error = fails(2, operator(&dir.path().join("none"), &["backup", "x"]));
     assert!(error.contains("holds no node"), "{error}");
