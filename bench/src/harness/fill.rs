@@ -26,7 +26,7 @@ use super::{Failure, clock::BenchClock, wire::lease};
 
 /// A store that is being filled, while no daemon runs on it.
 pub struct Filling {
-    service: Service,
+    service: Arc<Service>,
     node: NodeKey,
     clock: BenchClock,
 }
@@ -36,7 +36,7 @@ impl Filling {
     pub fn open(path: &Path, node: &NodeKey, clock: BenchClock) -> Result<Self, Failure> {
         let store = Arc::new(Store::open(path)?);
         Ok(Self {
-            service: Service::new(store, unlimited(), *node),
+            service: Arc::new(Service::new(store, unlimited(), *node)),
             node: *node,
             clock,
         })
@@ -56,10 +56,9 @@ impl Filling {
                 if index >= count {
                     return Ok::<_, Failure>(());
                 }
-                let answers = self.service.handle_all(make(index)?, self.clock.now());
-                if let Some(refusal) = answers.into_iter().find(|answer| !accepted(answer)) {
+                if let Err(error) = self.commit(make(index)?) {
                     next.store(count, Ordering::Relaxed);
-                    return Err(format!("the store was not filled: {refusal:?}").into());
+                    return Err(error);
                 }
             }
         };
@@ -72,18 +71,36 @@ impl Filling {
         })
     }
 
+    /// Commits requests in one transaction.
+    pub fn commit(&self, requests: Vec<(Session, Request)>) -> Result<(), Failure> {
+        self.commit_at(requests, self.clock.now())
+    }
+
+    /// Commits requests in one transaction, at another time than now.
+    pub fn commit_at(
+        &self,
+        requests: Vec<(Session, Request)>,
+        now: UnixMillis,
+    ) -> Result<(), Failure> {
+        let answers = self.service.handle_all(requests, now);
+        match answers.into_iter().find(|answer| !accepted(answer)) {
+            Some(refusal) => Err(format!("the store was not filled: {refusal:?}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The node on this store.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
     /// What a client asks to lease addresses.
     pub fn register<'a>(
         &self,
         client: &PseudonymSecret,
         leased: impl Iterator<Item = (&'a AddressKeys, AccessKey)>,
     ) -> (Session, Request) {
-        let session = Session {
-            pseudonym: client.public(),
-            early: false,
-            network: None,
-            exporter: Some([0; 32]),
-        };
+        let session = session(client);
         let leases = leased
             .map(|(keys, access)| lease(keys, &access, &[0; 32], &self.node, &session.pseudonym));
         let request = Request {
@@ -165,6 +182,16 @@ impl Addresses {
     }
 }
 
+/// A client whose connection has an exporter of zeros.
+pub fn session(client: &PseudonymSecret) -> Session {
+    Session {
+        pseudonym: client.public(),
+        early: false,
+        network: None,
+        exporter: Some([0; 32]),
+    }
+}
+
 /// The pseudonym of a client, the same in every process.
 pub fn pseudonym(index: usize) -> PseudonymSecret {
     PseudonymSecret::from_bytes(sha256(&[b"client", &(index as u64).to_be_bytes()]))
@@ -178,6 +205,7 @@ fn accepted(answer: &Response) -> bool {
     match &answer.kind {
         Some(response::Kind::Registered(registered)) => registered.refusals.is_empty(),
         Some(response::Kind::Published(published)) => published.refusals.is_empty(),
+        Some(response::Kind::Announced(announced)) => announced.refusals.is_empty(),
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
-//! Counts datagrams between one client and a node, outside of both.
+//! Counts datagrams between clients and a node, outside of both.
 
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -8,7 +9,10 @@ use std::{
     },
 };
 
-use tokio::{net::UdpSocket, task::JoinHandle};
+use tokio::{
+    net::UdpSocket,
+    task::{JoinHandle, JoinSet},
+};
 
 use super::Failure;
 
@@ -20,15 +24,13 @@ pub struct CountingRelay {
 }
 
 impl CountingRelay {
-    /// Between one client and the node at `node`.
+    /// Between clients and the node at `node`.
     pub async fn start(node: SocketAddr) -> Result<Self, Failure> {
-        let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        back.connect(node).await?;
+        let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         let local = front.local_addr()?;
         let bytes = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&bytes);
-        let task = tokio::spawn(async move { forward(&front, &back, &count).await });
+        let task = tokio::spawn(async move { forward(&front, node, &count).await });
         Ok(Self { local, bytes, task })
     }
 
@@ -50,22 +52,50 @@ impl Drop for CountingRelay {
 }
 
 /// A datagram that cannot be forwarded is lost, as on any network.
-async fn forward(front: &UdpSocket, back: &UdpSocket, count: &AtomicU64) {
-    let (mut from_client, mut from_node) = ([0; 65_536], [0; 65_536]);
-    let mut client = None;
+async fn forward(front: &Arc<UdpSocket>, node: SocketAddr, count: &Arc<AtomicU64>) {
+    let mut buffer = [0; 65_536];
+    let mut clients: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+    let mut answers = JoinSet::new();
     loop {
-        tokio::select! {
-            received = front.recv_from(&mut from_client) => {
-                let Ok((length, from)) = received else { continue };
-                client = Some(from);
-                count.fetch_add(length as u64, Ordering::Relaxed);
-                let _ = back.send(&from_client[..length]).await;
+        let Ok((length, client)) = front.recv_from(&mut buffer).await else {
+            continue;
+        };
+        count.fetch_add(length as u64, Ordering::Relaxed);
+        let back = match clients.get(&client) {
+            Some(back) => Arc::clone(back),
+            None => {
+                let Ok(back) = connected(node).await else {
+                    continue;
+                };
+                let back = Arc::new(back);
+                let (front, count) = (Arc::clone(front), Arc::clone(count));
+                answers.spawn(answer(Arc::clone(&back), front, client, count));
+                clients.insert(client, Arc::clone(&back));
+                back
             }
-            received = back.recv(&mut from_node) => {
-                let (Ok(length), Some(client)) = (received, client) else { continue };
-                count.fetch_add(length as u64, Ordering::Relaxed);
-                let _ = front.send_to(&from_node[..length], client).await;
-            }
-        }
+        };
+        let _ = back.send(&buffer[..length]).await;
+    }
+}
+
+async fn connected(node: SocketAddr) -> std::io::Result<UdpSocket> {
+    let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    back.connect(node).await?;
+    Ok(back)
+}
+
+async fn answer(
+    back: Arc<UdpSocket>,
+    front: Arc<UdpSocket>,
+    client: SocketAddr,
+    count: Arc<AtomicU64>,
+) {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let Ok(length) = back.recv(&mut buffer).await else {
+            continue;
+        };
+        count.fetch_add(length as u64, Ordering::Relaxed);
+        let _ = front.send_to(&buffer[..length], client).await;
     }
 }

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use ailurus::{
-    channel::{AddressKeys, NodeLink, lease_statement},
+    channel::{AddressKeys, NodeLink, delegation_statement, lease_statement},
     crypto::{AccessKey, Entropy, NodeKey, OsEntropy, Pseudonym, PseudonymSecret},
     net::{ClientEndpoint, ClientOptions, Connection, FrameReceiver, FrameSender},
     wire::{
+        content::NodeHint,
         limits::MAX_FRAME,
         node::{
-            Lease, Register, Request, Response, Sync, request::Kind as Ask,
+            Announce, Announcement, Lease, Register, Request, Response, Sync, request::Kind as Ask,
             response::Kind as Answer,
         },
     },
@@ -127,6 +128,24 @@ impl Peer {
         }
     }
 
+    /// Tells the node of others that serve the same addresses.
+    pub async fn announce(&self, announcements: Vec<Announcement>) -> Result<(), Failure> {
+        let (mut sender, mut receiver) = self.open().await?;
+        let request = Ask::Announce(Announce { announcements });
+        sender.send(&encode(request)).await?;
+        sender.finish()?;
+        match next(&mut receiver).await? {
+            Answer::Announced(answer) if answer.refusals.is_empty() => Ok(()),
+            other => Err(format!("the node took no announcements: {other:?}").into()),
+        }
+    }
+
+    /// Bytes of UDP payload so far, both ways.
+    pub fn bytes(&self) -> u64 {
+        let (sent, received) = self.connection.bytes();
+        sent + received
+    }
+
     /// Says goodbye.
     pub fn close(&self) {
         self.connection.close(0, "done");
@@ -170,6 +189,24 @@ pub fn lease(
         lease_end: end,
         proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
         ..Lease::default()
+    }
+}
+
+/// The word of an address's members that a node may register it at others, of which these serve it.
+pub fn announcement(keys: &AddressKeys, node: &NodeKey, others: &[NodeLink]) -> Announcement {
+    let until = keys.epoch.lease_end().as_secs();
+    let statement = delegation_statement(node, &keys.address, until);
+    let peers = others.iter().map(|other| NodeHint {
+        key: Bytes::copy_from_slice(other.key().as_bytes()),
+        host: other.host().to_owned(),
+        port: other.port().into(),
+    });
+    Announcement {
+        address: Bytes::copy_from_slice(keys.address.as_bytes()),
+        until,
+        delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+        peers: peers.collect(),
+        ..Announcement::default()
     }
 }
 

@@ -8,6 +8,7 @@ mod idle;
 mod jvm;
 mod phone;
 mod publish;
+mod reconcile;
 mod restart;
 
 use crate::harness::{Failure, row::Suite};
@@ -22,6 +23,7 @@ pub const SUITES: &[Suite] = &[
     idle::SUITE,
     restart::SUITE,
     asleep::SUITE,
+    reconcile::SUITE,
     phone::SUITE,
     jvm::SUITE,
 ];

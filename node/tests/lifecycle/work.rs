@@ -79,7 +79,7 @@ fn person(world: &World, name: &str, nodes: &[NodeLink], clock: Arc<dyn Clock>) 
 }
 
 /// Two nodes that both have a message of Alice's for Bob.
-async fn two_nodes(world: &World, clock: Arc<dyn Clock>) -> (Node, Client, ChannelId) {
+async fn two_nodes(world: &World, clock: Arc<dyn Clock>) -> (Node, Client, Client, ChannelId) {
     let second = second_node(world);
     let nodes = [world.node.link().clone(), second.link().clone()];
     let alice = person(world, "Alice", &nodes, Arc::new(SystemClock::default()));
@@ -90,7 +90,7 @@ async fn two_nodes(world: &World, clock: Arc<dyn Clock>) -> (Node, Client, Chann
     let bob = person(world, "Bob", &nodes, clock);
     bob.join(&invite(&alice, &channel, AccessKind::Full), None)
         .expect("bob joins");
-    (second, bob, channel)
+    (second, alice, bob, channel)
 }
 
 #[test]
@@ -169,12 +169,13 @@ async fn what_short_syncs_store_they_tell() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_brings_is_told_though_the_store_fails_for_another() {
     let world = World::new();
-    let (second, bob, channel) = two_nodes(&world, Arc::new(SystemClock::default())).await;
+    let (second, _, bob, channel) = two_nodes(&world, Arc::new(SystemClock::default())).await;
     let profile = world.folder.path().join("Bob").join(PROFILE_FILE);
     rusqlite::Connection::open(profile)
         .expect("the profile")
         .execute_batch(
-            "CREATE TRIGGER fault BEFORE UPDATE OF cursor ON nodes WHEN NEW.id = 2
+            "CREATE TRIGGER fault BEFORE INSERT ON leases
+             WHEN EXISTS (SELECT 1 FROM leases WHERE node != NEW.node)
              BEGIN SELECT RAISE (ABORT, 'a fault'); END",
         )
         .expect("a trigger");
@@ -197,26 +198,34 @@ async fn what_one_node_brings_is_told_though_the_store_fails_for_another() {
 async fn a_fault_goes_on_to_the_caller_unless_something_was_brought() {
     let world = World::new();
     let clock = Arc::new(Faulty::default());
-    let (second, bob, _) = two_nodes(&world, clock.clone()).await;
-    // In the reading of the nodes; in the conversation with one of them.
-    clock.fails_at.store(1, Ordering::SeqCst);
-    let polling = bob.clone();
-    let ended = tokio::spawn(async move { polling.poll().await }).await;
-    assert!(ended.expect_err("a panic").is_panic());
-
-    clock.fails_at.store(2, Ordering::SeqCst);
-    let report = bob.poll().await.expect("what came is told");
-    let got: Vec<_> = report.messages.iter().map(|m| m.text.as_str()).collect();
-    assert_eq!(got, ["fresh"]);
-    assert!(!report.complete);
-    assert_eq!(report.nodes_reached, 1);
-
-    bob.poll().await.expect("works again");
-    clock.fails_at.store(2, Ordering::SeqCst);
-    let polling = bob.clone();
-    let ended = tokio::spawn(async move { polling.poll().await }).await;
-    assert!(ended.expect_err("a panic").is_panic());
-    assert!(bob.poll().await.expect("works again").complete);
+    let (second, alice, bob, channel) = two_nodes(&world, clock.clone()).await;
+    bob.poll().await.expect("polls");
+    // In the reading of the nodes, in the conversation with the best, before and after it has brought something.
+    let (mut gone_on, mut told) = (0, 0);
+    for fault in 1..16 {
+        alice.send(&channel, &fault.to_string()).expect("queued");
+        alice.poll().await.expect("polls");
+        clock.fails_at.store(fault, Ordering::SeqCst);
+        let polling = bob.clone();
+        match tokio::spawn(async move { polling.poll().await }).await {
+            Err(error) => {
+                assert!(error.is_panic());
+                gone_on += 1;
+            }
+            Ok(report) => {
+                let report = report.expect("polls");
+                if !report.complete {
+                    assert!(!report.messages.is_empty(), "{report:?}");
+                    told += 1;
+                }
+            }
+        }
+        clock.fails_at.store(0, Ordering::SeqCst);
+        assert!(bob.poll().await.expect("works again").complete);
+    }
+    assert!(gone_on > 1 && told > 0, "{gone_on} and {told}");
+    let got = texts(&bob, &channel).len();
+    assert_eq!(got, 16, "nothing is lost");
     second.stop().await;
     world.node.stop().await;
 }
