@@ -91,7 +91,7 @@ impl Phone {
         let mut batches = Vec::new();
         for publication in self.engine.publish(&node(), now).unwrap().0 {
             self.engine
-                .published(&node(), &publication, &Default::default())
+                .published(&node(), &publication, &Default::default(), now)
                 .unwrap();
             let Some(Kind::Publish(publish)) = publication.request.kind else {
                 panic!("a publication publishes");
