@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use ailurus::channel::AccessKind;
+use ailurus::{channel::AccessKind, net::DhtMode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock_offset::ClockOffset;
@@ -25,6 +25,15 @@ pub struct Cli {
         allow_hyphen_values = true
     )]
     pub clock_offset: Option<ClockOffset>,
+    /// DHT in which nodes are looked for when all are lost: off, public, or HOST:PORT,… of nodes to enter it by
+    #[arg(
+        long,
+        global = true,
+        value_name = "DHT",
+        env = "AILURUS_DHT",
+        default_value = "off"
+    )]
+    pub dht: DhtMode,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -74,7 +83,10 @@ pub enum Command {
         /// A file that `ailurus export` wrote
         file: PathBuf,
     },
-    /// Add and list super nodes
+    /// List the super nodes of this profile, the best first
+    #[command(after_help = NODES_HELP)]
+    Nodes(Nodes),
+    /// Add and remove super nodes, and introduce friends to them
     #[command(subcommand)]
     Node(Node),
     /// Look into links
@@ -242,20 +254,45 @@ pub enum Message {
 
 #[derive(Subcommand)]
 pub enum Node {
-    /// Use a further super node
-    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus node add an…")]
+    /// Use a further super node; needs no network
+    #[command(after_help = NODE_ADD_HELP)]
     Add {
-        /// Its link, as its operator hands it out
+        /// Its link (an…) or an invitation of its operator (ai…), or - to read that from standard input
         link: String,
     },
-    /// List the super nodes that this profile uses, as links
-    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus node list")]
+    /// Use a super node no longer; needs no network
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus node remove 5f0c9a")]
+    Remove {
+        /// Its id, or the first digits, as `ailurus nodes` shows them
+        id: String,
+    },
+    /// Print the links of the super nodes, for scripts
+    #[command(
+        hide = true,
+        after_help = "Example:\n  ailurus --data ~/.ailurus node list"
+    )]
     List,
+    /// Introduce the members of a channel to the super nodes to which you were introduced
+    #[command(after_help = INTRODUCE_HELP)]
+    Introduce {
+        /// Name of the channel, or the first digits of its id
+        channel: String,
+    },
+}
+
+#[derive(Args)]
+pub struct Nodes {
+    /// Say why each is what it is
+    #[arg(long)]
+    pub why: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]
 pub enum Key {
-    /// Show what a channel link, node link or redPanda string (pr…) holds
+    /// Show what a channel link, node link, invitation (ai…) or redPanda string (pr…) holds
     #[command(after_help = INSPECT_HELP)]
     Inspect(Inspect),
 }
@@ -356,6 +393,27 @@ Remaining members move by themselves; those with read-only access need a new lin
 
 Example:
   ailurus --data ~/.ailurus channel rotate Bamboo --without Carol";
+
+const NODES_HELP: &str = "\
+Of three to five nodes the active one is polled; a standby takes over when it fails. Hop counts say how far you are from
+a node's operator by introductions; a full node keeps those who are near.
+
+Example:
+  ailurus --data ~/.ailurus nodes --why
+  ailurus --data ~/.ailurus nodes --json";
+
+const NODE_ADD_HELP: &str = "\
+A link is public; an invitation is for you alone and makes you count as near to the operator.
+
+Example:
+  ailurus --data ~/.ailurus node add an…
+  ailurus --data ~/.ailurus node add -";
+
+const INTRODUCE_HELP: &str = "\
+From now on whoever is in the channel is introduced by itself, one hop farther from the operator than you.
+
+Example:
+  ailurus --data ~/.ailurus node introduce Bamboo";
 
 const INSPECT_HELP: &str = "\
 Secrets are left out unless --reveal is given.

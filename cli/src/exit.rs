@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use ailurus::{
-    channel::{LinkError, NodeLinkError, qr::QrError},
+    channel::{InvitationError, LinkError, NodeLinkError, qr::QrError},
     client,
     crypto::PasswordError,
 };
@@ -62,8 +62,17 @@ pub enum CliError {
     /// A node link that does not parse.
     #[error(transparent)]
     NodeLink(#[from] NodeLinkError),
+    /// An invitation that does not parse.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// A super node that is not there.
+    #[error("no super node of this profile has an id that begins with {0:?}; see `ailurus nodes`")]
+    NodeUnknown(String),
+    /// Several super nodes fit.
+    #[error("{0:?} fits {1} super nodes; give more digits of the id, which `ailurus nodes` shows")]
+    NodeAmbiguous(String, usize),
     /// A poll that reached nobody.
-    #[error("no super node answered; check the network, and `ailurus node list` for the nodes")]
+    #[error("no super node answered; check the network, and `ailurus nodes --why` for the nodes")]
     Offline,
     /// Standard input or output failed.
     #[error("standard input or output failed ({0}); try again with another pipe or file")]

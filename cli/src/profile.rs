@@ -11,23 +11,26 @@ use ailurus::{
     channel::NodeLink,
     client::{Client, Options, PROFILE_FILE, SystemClock},
     crypto::{Entropy as _, OsEntropy, password},
+    net::DhtMode,
     store::StorageKey,
 };
 
 use crate::{clock_offset::ClockOffset, exit::CliError, passphrase};
 
-/// Where a profile is or will be, and by which clock it runs.
+/// Where a profile is or will be, by which clock it runs, and where it looks for lost nodes.
 pub struct Profile {
     folder: PathBuf,
     clock_offset: ClockOffset,
+    dht: DhtMode,
 }
 
 impl Profile {
     /// The profile in `folder`, which need not exist yet.
-    pub fn new(folder: PathBuf, clock_offset: ClockOffset) -> Self {
+    pub fn new(folder: PathBuf, clock_offset: ClockOffset, dht: DhtMode) -> Self {
         Self {
             folder,
             clock_offset,
+            dht,
         }
     }
 
@@ -161,6 +164,7 @@ impl Profile {
     fn options(&self) -> Options {
         Options {
             clock: Arc::new(SystemClock::with_offset(self.clock_offset.as_millis())),
+            dht: self.dht.clone(),
             ..Options::default()
         }
     }

@@ -42,9 +42,9 @@ pub use error::NodeError;
 pub use metrics::{Metrics, ReasonLabel};
 pub use node::Node;
 pub use operator::{
-    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, Progress, Restored,
-    Revocation, Revoked, Status, Subtree, Terms, restore,
+    InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, PeerNode, Progress,
+    Restored, Revocation, Revoked, Status, Subtree, Terms, restore,
 };
-pub use peers::{Wire, WireEnd};
+pub use peers::{Wire, WireEnd, Wires};
 pub use service::{Network, Service, Session};
 pub use store::{Expired, Store, StoreError};

@@ -7,6 +7,8 @@ mod common;
 mod config;
 #[path = "operate/invitations.rs"]
 mod invitations;
+#[path = "operate/packaging.rs"]
+mod packaging;
 
 use std::{path::Path, process::Command};
 

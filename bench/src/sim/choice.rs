@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use ailurus::{
-    channel::NodeLink,
+    channel::{HopCount, NodeLink},
     crypto::NodeKey,
     discovery::{Chooser, NodeLoad, Origin, Refusal},
     wire::{node::Reason, time::UnixMillis},
@@ -57,8 +57,7 @@ impl Choice {
             self.chooser.loaded(node, NodeLoad::from(load));
         }
         if let Some(hops) = brought.registered {
-            self.chooser
-                .registered(node, hops.and_then(|hops| u8::try_from(hops).ok()));
+            self.chooser.registered(node, HopCount::from_wire(hops));
         }
     }
 

@@ -311,7 +311,7 @@ impl Client {
             let Some(answers) = node.ask(Asker::Client, session, now, request) else {
                 return Ok(false);
             };
-            for answer in answers {
+            for answer in answers.into_iter().filter_map(|answer| answer.kind) {
                 match answer {
                     response::Kind::Registered(registered) => {
                         let refused: HashSet<usize> = registered
@@ -362,7 +362,7 @@ impl Client {
         let Some(answers) = node.ask(Asker::Client, session, now, request) else {
             return Ok(false);
         };
-        for answer in answers {
+        for answer in answers.into_iter().filter_map(|answer| answer.kind) {
             match answer {
                 response::Kind::Hello(hello) => {
                     let alive = |lease: &&(usize, Epoch)| lease.1.lease_end() > now;
@@ -430,7 +430,7 @@ impl Client {
             if self.random.chance(BREAKS) {
                 return Ok(false);
             }
-            for answer in answers {
+            for answer in answers.into_iter().filter_map(|answer| answer.kind) {
                 if let response::Kind::Published(published) = answer {
                     match published.refusals.first() {
                         None => {

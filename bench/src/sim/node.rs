@@ -9,11 +9,11 @@ use ailurus::{
     channel::NodeLink,
     crypto::{NodeKey, NodeSecret},
     wire::{
-        node::{Request, response},
+        node::{Request, Response},
         time::UnixMillis,
     },
 };
-use ailurus_node::{Limits, Service, Session, Store};
+use ailurus_node::{Limits, Service, Session, Store, Wires};
 use prost::Message as _;
 
 use super::{Failure, random::Random};
@@ -24,7 +24,10 @@ pub struct Node {
     pub secret: NodeSecret,
     limits: Limits,
     folder: PathBuf,
-    service: Option<Service>,
+    service: Option<Arc<Service>>,
+    /// Links to others; out of their place while they run.
+    pub wires: Option<Wires>,
+    pub accused: u64,
     pub traffic: Traffic,
 }
 
@@ -59,6 +62,8 @@ impl Node {
             limits,
             folder: folder.join(number.to_string()),
             service: None,
+            wires: None,
+            accused: 0,
             traffic: Traffic::default(),
         };
         std::fs::create_dir_all(&node.folder)?;
@@ -77,18 +82,19 @@ impl Node {
     }
 
     /// What it decides; `None` while it is down.
-    pub fn service(&self) -> Option<&Service> {
+    pub fn service(&self) -> Option<&Arc<Service>> {
         self.service.as_ref()
     }
 
     /// It dies; what was committed stays on its disk.
     pub fn kill(&mut self) {
         self.service = None;
+        self.accused += self.wires.take().map_or(0, |wires| wires.accused());
     }
 
     /// Its disk is gone too.
     pub fn empty(&mut self) -> Result<(), Failure> {
-        self.service = None;
+        self.kill();
         std::fs::remove_dir_all(&self.folder)?;
         std::fs::create_dir_all(&self.folder)?;
         Ok(())
@@ -98,7 +104,8 @@ impl Node {
     pub fn restart(&mut self) -> Result<(), Failure> {
         let store = Store::open(&self.folder.join("node.db"))?;
         let service = Service::new(Arc::new(store), self.limits.clone(), *self.link.key());
-        self.service = Some(service);
+        self.service = Some(Arc::new(service));
+        self.wires = Some(Wires::new(*self.link.key()));
         Ok(())
     }
 
@@ -109,7 +116,7 @@ impl Node {
         session: &Session,
         now: UnixMillis,
         request: Request,
-    ) -> Option<Vec<response::Kind>> {
+    ) -> Option<Vec<Response>> {
         let service = self.service.as_ref()?;
         let mut bytes = request.encoded_len();
         let answers = service.handle(session, now, request);
@@ -121,12 +128,7 @@ impl Node {
             Asker::Client => self.traffic.clients += bytes as u64,
             Asker::Peer => self.traffic.peers += bytes as u64,
         }
-        Some(
-            answers
-                .into_iter()
-                .filter_map(|answer| answer.kind)
-                .collect(),
-        )
+        Some(answers)
     }
 
     /// Takes away what is over.

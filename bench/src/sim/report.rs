@@ -30,8 +30,7 @@ pub struct Report {
     pub refusals: u64,
     pub failures: u64,
     pub nodes_emptied: u64,
-    pub reconciliations: u64,
-    /// Nodes that clients marked as withholding: none withholds here.
+    /// Nodes that were left because they withheld something: none does here.
     pub accused: u64,
     pub seconds: f64,
     pub peak_megabytes: f64,
@@ -75,13 +74,8 @@ impl Report {
         self.node_megabytes.print("client MB a node");
         self.peer_megabytes.print("peer MB a node");
         println!(
-            "nodes                {} failures, {} came back empty, {} evictions, {} refusals, {} reconciliations, {} accused",
-            self.failures,
-            self.nodes_emptied,
-            self.evictions,
-            self.refusals,
-            self.reconciliations,
-            self.accused
+            "nodes                {} failures, {} came back empty, {} evictions, {} refusals, {} accused",
+            self.failures, self.nodes_emptied, self.evictions, self.refusals, self.accused
         );
         println!(
             "run                  {:.0} s, {:.0} MB at most",

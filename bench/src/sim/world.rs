@@ -8,7 +8,7 @@ use std::{
 
 use ailurus::{
     channel::{Epoch, Introduction, NodeLink},
-    crypto::HolderSecret,
+    crypto::{HolderSecret, NodeKey},
     wire::{limits::LIFETIME, time::UnixMillis},
 };
 use ailurus_node::Limits;
@@ -18,7 +18,7 @@ use super::{
     channel::Channel,
     choice::Choice,
     client::{Client, Membership, Waiting},
-    node::Node,
+    node::{Asker, Node},
     random::Random,
     report::{Percentiles, Report, Scale},
 };
@@ -55,6 +55,7 @@ struct World {
     choices: Vec<Choice>,
     channels: Vec<Channel>,
     by_address: HashMap<[u8; 32], usize>,
+    by_key: HashMap<NodeKey, usize>,
     /// For each channel and member, when each message arrived, by number.
     arrivals: Vec<Vec<Vec<Option<UnixMillis>>>>,
     /// For each client, when its polls were complete.
@@ -98,6 +99,7 @@ impl World {
             choices: Vec::with_capacity(scale.clients),
             channels: Vec::with_capacity(scale.channels),
             by_address: HashMap::new(),
+            by_key: HashMap::new(),
             arrivals: Vec::with_capacity(scale.channels),
             polled: vec![Vec::new(); scale.clients],
             events: BinaryHeap::new(),
@@ -113,9 +115,9 @@ impl World {
                 registrations: room as u64 + 8,
                 ..Limits::default()
             };
-            world
-                .nodes
-                .push(Node::start(number, limits, folder, &mut random)?);
+            let node = Node::start(number, limits, folder, &mut random)?;
+            world.by_key.insert(*node.key(), number);
+            world.nodes.push(node);
         }
         world.settle(&mut random)?;
         world.schedule_all(&mut random);
@@ -456,8 +458,29 @@ impl World {
     }
 
     fn tick(&mut self, node: usize) -> Result<(), Failure> {
-        self.nodes[node].expire(self.now)?;
         self.schedule(TICK.as_millis() as f64, Event::Tick(node));
+        self.nodes[node].expire(self.now)?;
+        let (Some(service), Some(mut wires)) = (
+            self.nodes[node].service().cloned(),
+            self.nodes[node].wires.take(),
+        ) else {
+            return Ok(());
+        };
+        let own = *self.nodes[node].key();
+        // What others have leased here by themselves.
+        let covered = self
+            .nodes
+            .iter()
+            .filter_map(|other| {
+                Some((*other.key(), other.wires.as_ref()?.leased_at(&own)?.clone()))
+            })
+            .collect();
+        let (nodes, by_key, now) = (&mut self.nodes, &self.by_key, self.now);
+        wires.run(&service, now, &covered, |other, session, request| {
+            let other = nodes.get_mut(*by_key.get(other)?)?;
+            other.ask(Asker::Peer, session, now, request)
+        })?;
+        self.nodes[node].wires = Some(wires);
         Ok(())
     }
 
@@ -531,8 +554,11 @@ impl World {
             refusals: self.tally.refusals,
             failures: self.tally.failures,
             nodes_emptied: self.tally.emptied,
-            reconciliations: 0,
-            accused: 0,
+            accused: self
+                .nodes
+                .iter()
+                .map(|node| node.accused + node.wires.as_ref().map_or(0, |wires| wires.accused()))
+                .sum(),
             lost_with_nodes: 0,
             seconds: began.elapsed().as_secs_f64(),
             peak_megabytes: peak_megabytes()?,
@@ -554,7 +580,7 @@ fn peak_megabytes() -> Result<f64, Failure> {
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How often a node looks after itself.
-const TICK: Duration = Duration::from_secs(600);
+const TICK: Duration = Duration::from_secs(1_800);
 /// How long a failed node is away, on average.
 const AWAY: Duration = Duration::from_secs(8 * 3_600);
 /// Share of the failures after which the disk is gone too.

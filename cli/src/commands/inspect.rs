@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ailurus::{
     channel::{
-        Link, LinkError, NodeLink,
+        Invitation, Link, LinkError, NodeLink,
         link::{redpanda_keys, reveal},
     },
-    wire::limits::MAX_LINK,
+    wire::{limits::MAX_LINK, time::UnixMillis},
 };
 use serde::Serialize;
 
@@ -25,6 +25,7 @@ pub fn run(inspect: &Inspect) -> Result<Outcome, CliError> {
     let record = match text.parse::<Link>() {
         Ok(link) => LinkRecord::of_channel(&link, inspect.reveal),
         Err(LinkError::NodeLink) => LinkRecord::of_node(&text.parse()?),
+        Err(LinkError::Invitation) => LinkRecord::of_invitation(&text.parse()?, inspect.reveal),
         Err(error) => return Err(error.into()),
     };
     if inspect.json {
@@ -52,6 +53,9 @@ struct LinkRecord {
     nodes: Vec<NodeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_epoch: Option<u64>,
+    /// When an invitation ends, Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
     /// The secrets, by their names in `content.proto`; a redPanda string has its one as `private_key`.
     #[serde(flatten)]
     secrets: BTreeMap<&'static str, String>,
@@ -89,6 +93,17 @@ impl LinkRecord {
             } else {
                 BTreeMap::new()
             },
+            ..Self::default()
+        }
+    }
+
+    fn of_invitation(invitation: &Invitation, revealed: bool) -> Self {
+        let secret = ("secret", hex::encode(invitation.secret().expose()));
+        Self {
+            kind: "invitation",
+            expires: Some(invitation.introduction().expiry().as_secs()),
+            secrets: revealed.then_some(secret).into_iter().collect(),
+            ..Self::of_node(invitation.link())
         }
     }
 
@@ -118,6 +133,8 @@ impl LinkRecord {
             self.read_epoch
                 .map(|epoch| ("read epoch", epoch.to_string())),
         );
+        let expires = self.expires.map(UnixMillis::from_secs);
+        rows.extend(expires.map(|time| ("expires", output::utc(time))));
         rows.extend(
             self.secrets
                 .iter()

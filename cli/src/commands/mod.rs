@@ -37,7 +37,7 @@ pub async fn run(cli: Cli) -> Result<Outcome, CliError> {
             )
             .exit()
     };
-    let profile = Profile::new(folder, offset);
+    let profile = Profile::new(folder, offset, cli.dht);
     match command {
         Command::Init(init) => return profile::init(&profile, &init).await,
         Command::Import { file } => return profile::import(&profile, &file).await,
@@ -47,7 +47,8 @@ pub async fn run(cli: Cli) -> Result<Outcome, CliError> {
     let client = profile.open()?;
     let result = match command {
         Command::Channel(command) => channel::run(&client, command).await,
-        Command::Node(command) => node::run(&client, &command),
+        Command::Nodes(nodes) => node::list(&client, &nodes),
+        Command::Node(command) => node::run(&client, &command).await,
         Command::Send(send) => message::send(&client, &send).await,
         Command::Sync { json } => message::sync(&client, json).await,
         Command::Read(read) => message::read(&client, &read).await,

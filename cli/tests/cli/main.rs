@@ -8,6 +8,7 @@ mod daemon;
 mod delivery;
 mod epochs;
 mod inspect;
+mod nodes;
 mod profile;
 #[cfg(unix)]
 mod terminal;

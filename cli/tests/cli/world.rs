@@ -162,6 +162,7 @@ pub fn ailurus(arguments: &[&str]) -> Command {
         "AILURUS_BACKUP_PASSPHRASE",
         "AILURUS_DATA",
         "AILURUS_LOG",
+        "AILURUS_DHT",
     ] {
         command.env_remove(variable);
     }

@@ -37,7 +37,7 @@ pub struct Told {
 
 impl Tx<'_> {
     /// Takes the nodes that a link (`author` is `None`) or a member names now for all that it named in a channel. Of
-    /// too many in a channel the oldest go.
+    /// too many that members named in a channel the oldest go.
     pub fn put_named_nodes(
         &self,
         channel: ChannelRow,
@@ -69,8 +69,9 @@ impl Tx<'_> {
                 ])?;
         }
         self.transaction.execute(
-            "DELETE FROM named_nodes WHERE channel = ?1 AND id <=
-                 (SELECT id FROM named_nodes WHERE channel = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            "DELETE FROM named_nodes WHERE channel = ?1 AND author IS NOT NULL AND id <=
+                 (SELECT id FROM named_nodes WHERE channel = ?1 AND author IS NOT NULL
+                  ORDER BY id DESC LIMIT 1 OFFSET ?2)",
             params![channel.0, MAX_NAMED_IN_CHANNEL],
         )?;
         Ok(())
@@ -228,5 +229,5 @@ impl Tx<'_> {
     }
 }
 
-/// Nodes named in a channel.
+/// Nodes that members named in a channel.
 const MAX_NAMED_IN_CHANNEL: u32 = 64;

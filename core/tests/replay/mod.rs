@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 mod keys;
 mod links;
 mod messages;
+mod nodes;
 mod transport;
 
 fn hash(message: &[u8]) -> [u8; 32] {

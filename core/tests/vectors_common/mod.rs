@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 mod keys;
 mod links;
 mod messages;
+mod nodes;
 mod transport;
 
 /// Every file: its name in `docs/vectors` and its text.
@@ -25,6 +26,9 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("sealed.json", messages::sealed()),
         ("rotation.json", messages::rotation()),
         ("lease.json", transport::lease()),
+        ("introduction.json", nodes::introduction()),
+        ("delegation.json", nodes::delegation()),
+        ("record.json", nodes::record()),
         ("framing.json", transport::framing()),
         ("requests.json", transport::requests()),
         ("batch.json", transport::batch()),

@@ -116,5 +116,5 @@ fn encode(prefix: &str, payload: &[u8]) -> String {
     format!("{prefix}{}", bs58::encode(bytes).into_string())
 }
 
-const PREFIXES: [&str; 6] = ["af", "ar", "aw", "an", "pr", "pu"];
+const PREFIXES: [&str; 7] = ["af", "ar", "aw", "an", "ai", "pr", "pu"];
 const CHECKSUM: usize = 8;

@@ -14,7 +14,8 @@ use ailurus::crypto::{
     Aead, AeadKey, DhSecret, Entropy as _, SeededEntropy, SigningKey, derive, seal_to, tagged_hash,
 };
 use ailurus::wire::content::{
-    Appointment, Content, Introduction, Rotated, RotationNotice, RotationSlot, RotationStatement,
+    Appointment, Content, Introduction, IntroductionGrant, IntroductionRequest, ListedNode,
+    NodeList, Rotated, RotationNotice, RotationSlot, RotationStatement,
 };
 
 use super::{ADDRESS, NOW, Target};
@@ -247,6 +248,27 @@ fn example_contents() -> Vec<Content> {
                 signature: Bytes::from_static(&[0; 64]),
             }),
             appointment: Some(Appointment::default()),
+            ..Content::default()
+        },
+        Content {
+            author_key: Bytes::copy_from_slice(&key),
+            nodes: Some(NodeList {
+                nodes: vec![ListedNode {
+                    node: Some(super::example_node().to_hint()),
+                    hop_count: Some(1),
+                    introduces: true,
+                }],
+            }),
+            introduction_request: Some(IntroductionRequest {
+                author: Bytes::from_static(&[1; 8]),
+                node: Bytes::copy_from_slice(&key),
+                key: Bytes::copy_from_slice(&key),
+            }),
+            introduction_grant: Some(IntroductionGrant {
+                node: Bytes::copy_from_slice(&key),
+                key: Bytes::copy_from_slice(&key),
+                sealed: Bytes::from_static(&[1; 200]),
+            }),
             ..Content::default()
         },
     ]

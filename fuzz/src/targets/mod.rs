@@ -5,6 +5,7 @@ mod images;
 mod links;
 mod messages;
 mod node;
+mod nodes;
 
 use ailurus::channel::{Address, NodeLink};
 use ailurus::crypto::NodeKey;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// The names of all targets; `fuzz_targets/` has a file for each.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 18] = [
     "backup",
     "backup_database",
     "config",
@@ -30,6 +31,8 @@ pub const NAMES: [&str; 15] = [
     "cursor",
     "envelope_open",
     "frame",
+    "introduction",
+    "invitation",
     "link",
     "link_payload",
     "node_link",
@@ -37,6 +40,7 @@ pub const NAMES: [&str; 15] = [
     "node_response",
     "qr_luma",
     "qr_png",
+    "record",
     "rotation",
 ];
 
@@ -53,6 +57,8 @@ pub fn target(name: &str) -> Target {
         "cursor" => node::cursor(),
         "envelope_open" => messages::envelope_open(),
         "frame" => node::frame(),
+        "introduction" => nodes::introduction(),
+        "invitation" => nodes::invitation(),
         "link" => links::link(),
         "link_payload" => links::link_payload(),
         "node_link" => links::node_link(),
@@ -60,6 +66,7 @@ pub fn target(name: &str) -> Target {
         "node_response" => node::response(),
         "qr_luma" => images::qr_luma(),
         "qr_png" => images::qr_png(),
+        "record" => nodes::record(),
         "rotation" => messages::rotation(),
         _ => panic!("there is no target {name}; choose one of {NAMES:?}"),
     }

@@ -43,7 +43,7 @@ pub(super) fn check(config: &Config, checked: &mut Checked) {
         return;
     }
     let kept = (listen.port() == 0).then(|| Files(&config.data).port().ok().flatten());
-    let port = kept.flatten().unwrap_or(listen.port());
+    let port = kept.flatten().unwrap_or_else(|| listen.port());
     if let Err(error) = UdpSocket::bind((listen.ip(), port)) {
         checked.error(
             "listen",

@@ -14,6 +14,7 @@ pub(super) fn check(limits: &Limits, checked: &mut Checked) {
         ),
         ("limits.addresses_per_client", limits.addresses_per_client),
         ("limits.registrations", limits.registrations),
+        ("limits.leases", limits.leases),
         (
             "limits.items_per_second",
             u64::from(limits.items_per_second),
@@ -167,38 +168,39 @@ mod tests {
             ("limits.connections", |l| l.connections = 0),
             ("limits.connections_per_ip", |l| l.connections_per_ip = 0),
             ("limits.idle_timeout_seconds", |l| {
-                l.idle_timeout_seconds = 29
+                l.idle_timeout_seconds = 29;
             }),
             ("limits.addresses_per_client", |l| {
-                l.addresses_per_client = 0
+                l.addresses_per_client = 0;
             }),
             ("limits.registrations", |l| l.registrations = 0),
+            ("limits.leases", |l| l.leases = 0),
             ("limits.clients_per_introduction", |l| {
-                l.clients_per_introduction = 0
+                l.clients_per_introduction = 0;
             }),
             ("limits.refuse_strangers_above_permille", |l| {
-                l.refuse_strangers_above_permille = 1_001
+                l.refuse_strangers_above_permille = 1_001;
             }),
             ("limits.items_per_second", |l| l.items_per_second = 0),
             ("limits.items_burst", |l| l.items_burst = 1),
             ("limits.bytes_per_second", |l| l.bytes_per_second = 0),
             ("limits.bytes_burst", |l| {
-                l.bytes_burst = l.bytes_per_second - 1
+                l.bytes_burst = l.bytes_per_second - 1;
             }),
             ("limits.items_per_second_per_network", |l| {
-                l.items_per_second_per_network = 0
+                l.items_per_second_per_network = 0;
             }),
             ("limits.items_burst_per_network", |l| {
-                l.items_burst_per_network = 1
+                l.items_burst_per_network = 1;
             }),
             ("limits.bytes_per_second_per_network", |l| {
-                l.bytes_per_second_per_network = 0
+                l.bytes_per_second_per_network = 0;
             }),
             ("limits.bytes_burst_per_network", |l| {
-                l.bytes_burst_per_network = 1
+                l.bytes_burst_per_network = 1;
             }),
             ("limits.envelopes_per_address", |l| {
-                l.envelopes_per_address = 0
+                l.envelopes_per_address = 0;
             }),
             ("limits.bytes_per_address", |l| l.bytes_per_address = 0),
             ("limits.bytes_per_address", |l| l.bytes = 1),
@@ -207,7 +209,7 @@ mod tests {
         for (key, make) in mistakes {
             let mut config = config(dir.path());
             make(&mut config.limits);
-            assert!(keys(&config, Severity::Error).contains(&key), "{key}");
+            assert!(keys(&config, Severity::Error).contains(key), "{key}");
         }
         let mut small = config(dir.path());
         small.limits.bytes_per_second = 10;
@@ -216,7 +218,7 @@ mod tests {
         let doubts: &[Mistake] = &[
             ("limits.strangers", |l| l.strangers = l.registrations + 1),
             ("limits.connections_per_ip", |l| {
-                l.connections_per_ip = l.connections + 1
+                l.connections_per_ip = l.connections + 1;
             }),
             ("limits.items_burst_per_network", |l| {
                 (l.items_per_second_per_network, l.items_burst_per_network) = (10, 2_000);

@@ -68,6 +68,17 @@ fn record(status: &Status) -> Value {
             })
         })
         .collect();
+    let peers: Vec<Value> = status
+        .peers
+        .iter()
+        .map(|peer| {
+            json!({
+                "link": peer.link.as_ref().map(ToString::to_string),
+                "reached": peer.reached.map(UnixMillis::as_secs),
+                "addresses": peer.addresses,
+            })
+        })
+        .collect();
     let endings: serde_json::Map<String, Value> = status
         .endings
         .iter()
@@ -86,6 +97,7 @@ fn record(status: &Status) -> Value {
         "clients": status.client_count(),
         "clients_by_hop_count": clients,
         "peers": status.kept.peers,
+        "peer_nodes": peers,
         "leases": status.kept.leases,
         "addresses": status.kept.addresses,
         "envelopes": status.kept.envelopes,
@@ -117,6 +129,7 @@ fn drawn(status: &Status, now: UnixMillis, style: Style) -> String {
     draw_load(&mut out, status, style);
     draw_clients(&mut out, status, style);
     draw_kept(&mut out, status, style);
+    draw_peers(&mut out, status, now, style);
     draw_invitations(&mut out, status, now, style);
     if !status.largest.is_empty() {
         heading(
@@ -222,11 +235,34 @@ fn draw_kept(out: &mut String, status: &Status, style: Style) {
                 text::size(status.database_bytes)
             ),
         ],
-        [
-            "peers".to_owned(),
-            text::count(status.kept.peers, "other super node", "other super nodes"),
-        ],
     ]));
+}
+
+fn draw_peers(out: &mut String, status: &Status, now: UnixMillis, style: Style) {
+    heading(out, style, "Other super nodes");
+    let registered = text::count(status.kept.peers, "is", "are");
+    let _ = writeln!(out, "  {registered} registered here");
+    let rows: Vec<_> = status
+        .peers
+        .iter()
+        .take(PEERS_DRAWN)
+        .map(|peer| {
+            let link = peer.link.as_ref();
+            let place = link.map(|link| format!("{}:{}", link.host(), link.port()));
+            [
+                place.unwrap_or_default(),
+                text::count(peer.addresses, "common address", "common addresses"),
+                match peer.reached {
+                    Some(reached) => format!("answered {} ago", text::span(now.since(reached))),
+                    None => "never answered".to_owned(),
+                },
+            ]
+        })
+        .collect();
+    out.push_str(&text::columns(&rows));
+    if status.peers.len() > PEERS_DRAWN {
+        out.push_str("  … more with --json\n");
+    }
 }
 
 fn draw_invitations(out: &mut String, status: &Status, now: UnixMillis, style: Style) {
@@ -301,5 +337,7 @@ fn short(chain: &str) -> String {
     chain.chars().take(12).collect()
 }
 
+/// Other nodes that are drawn.
+const PEERS_DRAWN: usize = 10;
 /// Cells of the longest bar.
 const BAR: u64 = 40;

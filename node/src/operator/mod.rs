@@ -24,7 +24,7 @@ pub use self::{
 };
 pub use crate::store::{
     backup::{OnProgress, Progress},
-    beside::{InvitationRow, Kept, Revocation, Subtree},
+    beside::{InvitationRow, Kept, PeerNode, Revocation, Subtree},
 };
 use crate::{
     error::NodeError,

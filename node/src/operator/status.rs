@@ -14,7 +14,7 @@ use ailurus::{
 use super::{Operator, OperatorError};
 use crate::{
     check::disk_free,
-    store::beside::{Beside, InvitationRow, Kept, Revocation, Subtree},
+    store::beside::{Beside, InvitationRow, Kept, PeerNode, Revocation, Subtree},
 };
 
 /// A node at one moment.
@@ -36,6 +36,8 @@ pub struct Status {
     pub database_bytes: u64,
     /// Bytes that the node's user may still write on the disk, if the system says.
     pub disk_free: Option<u64>,
+    /// Other super nodes that serve the same addresses, those that answered last first.
+    pub peers: Vec<PeerNode>,
     /// What was handed out and has not ended, the newest first.
     pub invitations: Vec<InvitationStatus>,
     /// Introductions below invitations through which most clients came.
@@ -97,6 +99,7 @@ impl Operator {
             kept: database.kept()?,
             database_bytes: length(&path).saturating_add(length(wal.as_ref())),
             disk_free: disk_free(&self.dir),
+            peers: database.peers()?,
             invitations,
             largest: database.largest_subtrees(LARGEST)?,
             revocations,

@@ -44,6 +44,9 @@ pub(crate) struct Link {
     next_reconciliation: UnixMillis,
     /// How often in a row the other node had another set of addresses.
     differed: u32,
+    /// Reconciliations in a row that found nothing, and whether this one has found something.
+    quiet: u32,
+    found: bool,
     /// Everything that is not shared is to be released there.
     strays: bool,
     /// Nothing is asked before this time.
@@ -124,6 +127,8 @@ impl Link {
             reconciling: None,
             next_reconciliation: now,
             differed: 0,
+            quiet: 0,
+            found: false,
             strays: false,
             paused: now,
             fetches: VecDeque::new(),
@@ -503,7 +508,15 @@ impl Link {
             Ok(None) => {
                 self.reconciling = None;
                 self.differed = 0;
-                self.reconcile_after(now, RECONCILE_EVERY);
+                // What is pushed arrives; this is only for what was not, and costs both nodes a look at everything.
+                self.quiet = if self.found {
+                    0
+                } else {
+                    self.quiet.saturating_add(1)
+                };
+                self.found = false;
+                let wait = RECONCILE_EVERY.saturating_mul(1 << self.quiet.min(10));
+                self.reconcile_after(now, wait.min(RECONCILE_LAST));
             }
             Err(error) => {
                 tracing::debug!(node = ?self.node, %error, "a reconciliation is given up");
@@ -539,6 +552,7 @@ impl Link {
             self.lacking.push_back(id);
         }
         let need = reconciling.take_need();
+        self.found |= !need.is_empty() || !self.lacking.is_empty();
         self.fetches.extend(need.into_iter().map(|id| (None, id)));
     }
 
@@ -762,6 +776,8 @@ fn request(kind: request::Kind) -> Request {
 
 /// Time between two reconciliations, besides a quarter at random.
 const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// And at most, when nothing is found again and again.
+const RECONCILE_LAST: Duration = Duration::from_secs(6 * 3_600);
 /// How long a busy node is left alone.
 const BUSY_PAUSE: Duration = Duration::from_secs(30);
 /// Before the next try after addresses were registered anew.

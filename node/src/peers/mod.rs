@@ -8,10 +8,14 @@ mod acknowledged;
 mod link;
 mod plan;
 mod wire;
+mod wires;
 
-pub use self::wire::{Wire, WireEnd};
 pub(crate) use self::{
     acknowledged::Acknowledged,
     link::{End, Link, Step},
     plan::{Peers, Plan},
+};
+pub use self::{
+    wire::{Wire, WireEnd},
+    wires::Wires,
 };

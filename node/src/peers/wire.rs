@@ -13,7 +13,7 @@ use ailurus::{
 use super::{Acknowledged, End, Link, Step};
 use crate::{
     service::{Service, Session},
-    store::StoreError,
+    store::{Delegation, StoreError},
 };
 
 /// One node's link to another whose service is at hand. What the other pushes comes with each [`Wire::run`].
@@ -40,17 +40,51 @@ impl Wire {
     /// If the database cannot be read.
     pub fn new(service: &Arc<Service>, node: NodeKey, now: UnixMillis) -> Result<Self, StoreError> {
         let leases = service.store().read(|reader| reader.delegations(now))?;
-        let acknowledged = Acknowledged::default();
+        Ok(Self::dial(
+            service,
+            node,
+            leases,
+            Acknowledged::default(),
+            now,
+        ))
+    }
+
+    pub(super) fn dial(
+        service: &Arc<Service>,
+        node: NodeKey,
+        leases: Vec<Delegation>,
+        acknowledged: Acknowledged,
+        now: UnixMillis,
+    ) -> Self {
         let session = Session {
             pseudonym: Pseudonym::from_bytes(*service.node().as_bytes()),
             early: false,
             exporter: Some([0; 32]),
             network: None,
         };
-        Ok(Self {
+        Self {
             link: Link::new(Arc::clone(service), node, leases, acknowledged, now),
             session,
-        })
+        }
+    }
+
+    pub(super) fn lease(&mut self, leases: Vec<Delegation>) {
+        self.link.lease(leases);
+    }
+
+    pub(super) fn end(&self) -> Option<&End> {
+        self.link.end()
+    }
+
+    /// Why it ended, if it has by itself, or that the other node does not answer.
+    pub(super) fn into_end(self, answers: bool) -> (End, Acknowledged) {
+        let end = match self.link.end() {
+            Some(end) => end.clone(),
+            None if answers => End::Needless,
+            None if self.link.works() => End::Lost,
+            None => End::Failed("it does not answer".to_owned()),
+        };
+        (end, self.link.into_acknowledged())
     }
 
     /// Exchanges everything that is to be exchanged, and reconciles if it is time. `other` answers a request.

@@ -81,7 +81,7 @@ impl Rules<'_> {
     /// Whether an introduction may be used; `None` if there is none that betters what the client has.
     fn vet<'i>(
         &self,
-        writer: &Writer,
+        writer: &mut Writer,
         found: Option<&Registered>,
         introduced: Option<&'i Introduced>,
     ) -> Result<Result<Option<&'i Introduced>, Reason>, StoreError> {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use ailurus::{
-    channel::{ChainId, HopCount},
+    channel::{ChainId, HopCount, NodeLink},
+    crypto::NodeKey,
     wire::{
         node::{Load, Reason},
         time::UnixMillis,
@@ -54,6 +55,17 @@ pub struct Revocation {
     pub until: UnixMillis,
     /// The label that it was revoked by, or nothing.
     pub reason: String,
+}
+
+/// Another super node that this one has heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerNode {
+    /// Where it is; `None` if that does not fit a link.
+    pub link: Option<NodeLink>,
+    /// When it last answered; `None` if it never did.
+    pub reached: Option<UnixMillis>,
+    /// Addresses that both serve.
+    pub addresses: u64,
 }
 
 /// How much the node keeps.
@@ -122,6 +134,24 @@ impl Beside {
             leases: one("SELECT count(*) FROM leases")?,
             peers: one("SELECT count(*) FROM registrations WHERE peer = 1")?,
         })
+    }
+
+    /// Other super nodes, those that answered last first; a hundred at most.
+    pub(crate) fn peers(&self) -> Result<Vec<PeerNode>, StoreError> {
+        let mut statement = self.connection.prepare(
+            "SELECT node, host, port, reached_s, (SELECT count(*) FROM peer_addresses WHERE peer_row = row)
+             FROM peers ORDER BY reached_s DESC, node LIMIT 100",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let key = NodeKey::from_bytes(row.get(0)?);
+            let (host, reached): (String, _) = (row.get(1)?, from_sql(row.get(3)?));
+            Ok(PeerNode {
+                link: NodeLink::new(key, &host, row.get(2)?).ok(),
+                reached: (reached > 0).then(|| UnixMillis::from_secs(reached)),
+                addresses: from_sql(row.get(4)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// What was minted and has not ended, the newest first.

@@ -25,11 +25,12 @@ impl Writer {
     }
 
     /// Makes clients strangers when their introduction has ended; those for whom there is no room have to go.
+    /// True if there may be more.
     pub(super) fn end_introductions(
         &mut self,
         now: UnixMillis,
         strangers: u64,
-    ) -> Result<Vec<(Pseudonym, Reason)>, StoreError> {
+    ) -> Result<(Vec<(Pseudonym, Reason)>, bool), StoreError> {
         let rows = {
             let mut statement = self.connection.prepare_cached(
                 "SELECT row FROM registrations WHERE introduction_end_s <= ?1 LIMIT ?2",
@@ -38,6 +39,7 @@ impl Writer {
                 .query_map((to_sql(now.as_secs()), AT_ONCE), |row| row.get(0))?
                 .collect::<Result<Vec<i64>, _>>()?
         };
+        let more = rows.len() as i64 >= AT_ONCE;
         let mut gone = Vec::new();
         for row in rows {
             if self.totals.strangers < strangers {
@@ -48,7 +50,7 @@ impl Writer {
             let evicted = self.evict(row, reason, now)?;
             gone.extend(evicted.map(|pseudonym| (pseudonym, reason)));
         }
-        Ok(gone)
+        Ok((gone, more))
     }
 
     /// Keeps in mind what to tell a client that comes back. Of too many, the oldest is forgotten.

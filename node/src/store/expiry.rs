@@ -53,7 +53,9 @@ impl Writer {
         }
         let addresses = self.drop_empty_addresses(&rows)?;
         let mut ended = self.apply_revocations(now)?;
-        ended.extend(self.end_introductions(now, strangers)?);
+        let more_revoked = ended.len() as i64 >= AT_ONCE;
+        let (gone, more_introductions) = self.end_introductions(now, strangers)?;
+        ended.extend(gone);
         self.expire_endings(now)?;
         Ok(Expired {
             envelopes,
@@ -62,7 +64,8 @@ impl Writer {
             pseudonyms,
             more: envelopes == EXPIRED_AT_ONCE
                 || leases == EXPIRED_AT_ONCE
-                || ended.len() as i64 >= AT_ONCE,
+                || more_revoked
+                || more_introductions,
             ended,
         })
     }

@@ -114,6 +114,9 @@ impl Writer {
                     "INSERT INTO chains (registration_row, depth, chain) VALUES (?1, ?2, ?3)",
                 )?
                 .execute((row, depth, chain.as_bytes().as_slice()))?;
+            if let Some(clients) = self.subtrees.get_mut(chain) {
+                *clients = clients.saturating_add(1);
+            }
         }
         if before.is_none() {
             self.totals.strangers = self.totals.strangers.saturating_sub(1);
@@ -155,7 +158,7 @@ impl Writer {
     /// Whether one more client than those that are in it besides `own` fits into a subtree. An invitation has a quota of
     /// its own, any other subtree `otherwise`.
     pub(crate) fn subtree_has_room(
-        &self,
+        &mut self,
         chain: &ChainId,
         own: Option<i64>,
         otherwise: u64,
@@ -165,18 +168,30 @@ impl Writer {
             .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
             .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
             .optional()?;
-        let quota = quota.unwrap_or_else(|| to_sql(otherwise));
-        let full = self
+        let quota = quota.map_or(otherwise, from_sql);
+        let counted = self
             .connection
-            .prepare_cached(
-                "SELECT count(*) >= ?3 FROM
-                 (SELECT 1 FROM chains WHERE chain = ?1 AND registration_row != ?2 LIMIT ?3)",
-            )?
-            .query_row(
-                (chain.as_bytes().as_slice(), own.unwrap_or(-1), quota),
-                |row| row.get::<_, bool>(0),
-            )?;
-        Ok(!full)
+            .prepare_cached("SELECT 1 FROM chains WHERE registration_row = ?1 AND chain = ?2")?
+            .exists((own, chain.as_bytes().as_slice()))?;
+        let clients = self.subtree(chain)?.saturating_sub(u64::from(counted));
+        Ok(clients < quota)
+    }
+
+    /// Clients in a subtree: counted once, as a large one is asked for with each that joins it.
+    fn subtree(&mut self, chain: &ChainId) -> Result<u64, StoreError> {
+        if let Some(clients) = self.subtrees.get(chain) {
+            return Ok(*clients);
+        }
+        let clients = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM chains WHERE chain = ?1")?
+            .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
+            .map(from_sql)?;
+        if self.subtrees.len() >= SUBTREES {
+            self.subtrees.clear();
+        }
+        self.subtrees.insert(*chain, clients);
+        Ok(clients)
     }
 
     /// The client that is to go first: the farthest, and of those the one that was unseen longest.
@@ -269,9 +284,16 @@ impl Writer {
     }
 
     fn drop_chains(&mut self, row: i64) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached("DELETE FROM chains WHERE registration_row = ?1")?
-            .execute([row])?;
+        let mut statement = self
+            .connection
+            .prepare_cached("DELETE FROM chains WHERE registration_row = ?1 RETURNING chain")?;
+        let mut dropped = statement.query([row])?;
+        while let Some(chain) = dropped.next()? {
+            let chain = ChainId::from_bytes(chain.get(0)?);
+            if let Some(clients) = self.subtrees.get_mut(&chain) {
+                *clients = clients.saturating_sub(1);
+            }
+        }
         Ok(())
     }
 }
@@ -307,6 +329,8 @@ fn remove(totals: &mut Totals, peer: bool, hops: Hops) {
     }
 }
 
+/// Subtrees whose clients are remembered, about 60 bytes each.
+const SUBTREES: usize = 16_384;
 /// What the index of version 2 has for a stranger.
 const STRANGER: u8 = 7;
 const FARTHEST: &str =

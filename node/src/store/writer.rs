@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ailurus::{
-    channel::{Address, Envelope, EnvelopeId},
+    channel::{Address, ChainId, Envelope, EnvelopeId},
     crypto::Pseudonym,
     wire::node::Load,
 };
@@ -20,6 +20,8 @@ pub(crate) struct Writer {
     /// Addresses of `known` whose counts are not in the database yet.
     dirty: Vec<Address>,
     pub(super) totals: Totals,
+    /// Clients in subtrees of introductions that were asked for lately.
+    pub(super) subtrees: HashMap<ChainId, u64>,
     end: u64,
 }
 
@@ -66,6 +68,7 @@ impl Writer {
             connection,
             known: HashMap::new(),
             dirty: Vec::new(),
+            subtrees: HashMap::new(),
             end: 0,
         })
     }
@@ -123,6 +126,7 @@ impl Writer {
             // Fails only if SQLite has rolled back by itself.
             let _ = self.execute("ROLLBACK");
             self.forget();
+            self.subtrees.clear();
             (self.totals, self.end) = before;
         }
         result

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ailurus::{
-    channel::{Epoch, Introduction},
-    crypto::NodeSecret,
+    channel::{ChainId, Epoch, Introduction},
+    crypto::{NodeSecret, Pseudonym},
     wire::{
         limits::LIFETIME,
         node::{Reason, response},
@@ -19,7 +19,7 @@ use crate::{
         wire::{Phone, ask},
         *,
     },
-    people::{Answer, Desk, client, holder, proof, request_to_register},
+    people::{Answer, Desk, client, holder, introduction, proof, request_to_register},
 };
 
 #[test]
@@ -169,12 +169,12 @@ async fn who_follows_is_told_at_once() {
 
     let connection = near.connect().await;
     let exporter = connection.exporter().expect("complete");
-    let introduction = Introduction::mint(
+    let minted = Introduction::mint(
         &secret,
         &holder(&[1]).public(),
         now.after(30 * DAY).as_secs(),
     );
-    let proof = introduction
+    let proof = minted
         .prove(&holder(&[1]), &exporter, &near.pseudonym)
         .expect("held");
     let lease = channel.lease(epoch, *node.link().key(), near.pseudonym, exporter);
@@ -213,12 +213,19 @@ proptest! {
                 .expect("read");
             rows.collect::<Result<_, _>>().expect("read")
         };
+        let others = |chain: &ChainId, who: &Pseudonym| -> i64 {
+            let database = desk.database();
+            let sql = "SELECT count(*) FROM chains JOIN registrations ON row = registration_row
+                WHERE chain = ?1 AND pseudonym != ?2";
+            let keys = (chain.as_bytes().as_slice(), who.as_bytes().as_slice());
+            database.query_row(sql, keys, |row| row.get(0)).expect("counted")
+        };
         let mut before = standing();
         for (minute, (number, path)) in (0_u32..).zip(steps) {
             let who = client(number);
             let now = NOW.after(minute * std::time::Duration::from_secs(60));
-            let introduction = (!path.is_empty()).then(|| proof(&path, who));
-            let answer = desk.come(who, now, introduction);
+            let shown = (!path.is_empty()).then(|| proof(&path, who));
+            let answer = desk.come(who, now, shown);
             let after = standing();
             let strangers = after.values().filter(|hops| **hops == 7).count();
             prop_assert!(after.len() <= 4 && strangers <= 2, "{after:?}");
@@ -240,6 +247,14 @@ proptest! {
                         prop_assert!(Some(*hops) > own && *hops == farthest);
                     }
                     prop_assert!(gone.len() <= 1 && (gone.is_empty() || before.len() == 4));
+                }
+                Answer::Refused(Reason::SubtreeFull) => {
+                    prop_assert_eq!(&after, &before);
+                    let full = introduction(&path)
+                        .chain()
+                        .iter()
+                        .any(|chain| others(chain, &who) >= 3);
+                    prop_assert!(full, "there was room at {path:?}");
                 }
                 _ => prop_assert_eq!(&after, &before),
             }

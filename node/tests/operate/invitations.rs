@@ -16,7 +16,7 @@ use serde_json::json as value;
 
 use crate::{
     common::{
-        Channel,
+        Channel, HOUR,
         daemon::{Daemon, now, temp},
         request,
         wire::{Phone, ask, sync},
@@ -201,4 +201,49 @@ fn invitations_say_what_is_wrong_with_them() {
     // A whole chain id may be one that nobody has come with yet.
     let told = ok(dir.path(), &["revoke", &"ab".repeat(32)]);
     assert!(told.contains("no client"), "{told}");
+}
+
+#[test]
+fn status_names_the_nodes_that_serve_the_same_addresses() {
+    let dir = temp();
+    let daemon = Daemon::start(dir.path(), &[]);
+    let key = *daemon.link.key().as_bytes();
+    drop(daemon);
+    let database = rusqlite::Connection::open(dir.path().join("node.db")).expect("there");
+    let hour_ago = i64::try_from(now().before(HOUR).as_secs()).expect("small");
+    let insert = "INSERT INTO peers (row, node, host, port, reached_s, named_s) VALUES (?1, ?2, ?3, 4433, ?4, 0)";
+    let other = [[7; 1].as_slice(), &key[1..]].concat();
+    for (row, node, host, reached) in [
+        (1, key.as_slice(), "near.example.org", hour_ago),
+        (2, &other, "lost.example.org", 0),
+    ] {
+        database
+            .execute(insert, (row, node, host, reached))
+            .expect("inserted");
+    }
+    let common = "INSERT INTO peer_addresses (address, peer_row) VALUES (zeroblob(32), 1)";
+    database.execute(common, []).expect("inserted");
+    drop(database);
+    let status = json(dir.path(), &["status", "--json"]);
+    let near = &status["peer_nodes"][0];
+    let link: NodeLink = near["link"]
+        .as_str()
+        .expect("text")
+        .parse()
+        .expect("a link");
+    assert_eq!(
+        (link.host(), &near["addresses"]),
+        ("near.example.org", &value!(1))
+    );
+    assert_eq!(status["peer_nodes"][1]["reached"], value!(null));
+    let drawn = ok(dir.path(), &["status"]);
+    for part in [
+        "○ stopped",
+        "near.example.org:4433",
+        "60 minutes ago",
+        "lost.example.org:4433",
+        "never",
+    ] {
+        assert!(drawn.contains(part), "{part}: {drawn}");
+    }
 }

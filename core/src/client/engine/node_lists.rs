@@ -1,7 +1,7 @@
 //! Which super nodes members keep: told to them when they could not know otherwise, and taken in for choosing nodes
 //! (docs/PROTOCOL.md, section 5.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -49,25 +49,30 @@ impl Engine {
     pub fn candidates(&mut self, now: UnixMillis) -> Result<Vec<Candidate>, Error> {
         self.store.read(|tx| {
             let now = adjusted(tx, now)?;
-            let mut found: BTreeMap<NodeKey, Candidate> = BTreeMap::new();
+            let mut found: BTreeMap<NodeKey, (Candidate, usize)> = BTreeMap::new();
             for channel in tx.channels()? {
-                for named in tx.named_nodes(channel.row)? {
+                let mut places: HashMap<Option<AuthorRow>, usize> = HashMap::new();
+                for named in tx.named_nodes(channel.row)?.into_iter().rev() {
+                    let place = places.entry(named.author).or_default();
+                    *place = place.saturating_add(1);
                     let origin = match named.author {
                         None => Origin::Link,
                         Some(_) => Origin::Member,
                     };
                     let node = *named.link.key();
-                    let candidate = found.entry(node).or_insert(Candidate {
+                    let candidate = Candidate {
                         link: named.link,
                         origin,
                         hop_count: HopCount::STRANGER,
-                    });
+                    };
+                    let (candidate, first) = found.entry(node).or_insert((candidate, *place));
                     candidate.origin = candidate.origin.min(origin);
+                    *first = (*place).min(*first);
                 }
             }
             for held in tx.introductions()? {
                 let (node, first) = (held.introduction.node(), HopCount::new(1));
-                if let Some(candidate) = found.get_mut(node) {
+                if let Some((candidate, _)) = found.get_mut(node) {
                     candidate.hop_count = hop_count(tx, node, now)?;
                     if Some(candidate.hop_count) == first {
                         candidate.origin = Origin::Invitation;
@@ -75,9 +80,10 @@ impl Engine {
                 }
             }
             let mut found: Vec<_> = found.into_values().collect();
-            found.sort_by_key(|candidate| (candidate.hop_count, candidate.origin));
+            // What each names first comes before what anybody names last.
+            found.sort_by_key(|(candidate, place)| (candidate.hop_count, candidate.origin, *place));
             found.truncate(MAX_CANDIDATES);
-            Ok(found)
+            Ok(found.into_iter().map(|(candidate, _)| candidate).collect())
         })
     }
 }

@@ -96,6 +96,7 @@ impl Tasks {
             links: JoinSet::new(),
             following: u64::MAX,
             covered: HashMap::new(),
+            working: Vec::new(),
             next_update: UnixMillis::default(),
         };
         let mut tasks = vec![tokio::spawn(supervisor.run())];
@@ -154,6 +155,17 @@ impl Hub {
             .contains(address)
     }
 
+    /// Nodes whose link does, in ascending order.
+    fn working(&self) -> Vec<NodeKey> {
+        let links = self.links();
+        let working = links
+            .iter()
+            .filter(|(_, handle)| handle.status.works.load(Ordering::Acquire));
+        let mut nodes: Vec<NodeKey> = working.map(|(node, _)| *node).collect();
+        nodes.sort_unstable();
+        nodes
+    }
+
     fn links(&self) -> MutexGuard<'_, HashMap<NodeKey, Handle>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,6 +181,8 @@ struct Supervisor {
     following: u64,
     /// What other nodes follow here by themselves.
     covered: HashMap<NodeKey, HashSet<Address>>,
+    /// Nodes whose link has come as far as following.
+    working: Vec<NodeKey>,
     next_update: UnixMillis,
 }
 
@@ -200,6 +214,11 @@ impl Supervisor {
                 self.following = following;
                 changed = true;
             }
+            let working = self.shared.hub.working();
+            if working != self.working {
+                self.working = working;
+                changed = true;
+            }
             if changed || self.peers.is_due(now) {
                 self.covered = self
                     .peers
@@ -216,14 +235,7 @@ impl Supervisor {
     }
 
     async fn update(&mut self, now: UnixMillis) -> Result<(), StoreError> {
-        let working: Vec<NodeKey> = self
-            .shared
-            .hub
-            .links()
-            .iter()
-            .filter(|(_, handle)| handle.status.works.load(Ordering::Acquire))
-            .map(|(node, _)| *node)
-            .collect();
+        let working = self.working.clone();
         let shared = Arc::clone(&self.shared);
         let read = tokio::task::spawn_blocking(move || {
             let store = shared.service.store();
@@ -329,20 +341,13 @@ impl Supervisor {
 
     /// Tells the others what stands: the DHT's task, and whoever reads the metrics.
     fn note_state(&self) {
-        let links = self.shared.hub.links();
-        let works = |node: &NodeKey| {
-            links
-                .get(node)
-                .is_some_and(|handle| handle.status.works.load(Ordering::Acquire))
-        };
+        let works = |node: &NodeKey| self.working.contains(node);
         let mut together: HashSet<Address> = self.covered.values().flatten().copied().collect();
         together.extend(self.peers.leased(works));
         let metrics = self.shared.service.metrics();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let working = links.keys().filter(|node| works(node)).count();
-        metrics.peer_links.set(gauge(working));
+        metrics.peer_links.set(gauge(self.working.len()));
         metrics.peers_distrusted.set(gauge(self.peers.distrusted()));
-        drop(links);
         let hub = &self.shared.hub;
         *hub.together.lock().unwrap_or_else(PoisonError::into_inner) = together;
     }
