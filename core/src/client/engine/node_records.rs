@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
-use crate::channel::HopCount;
+use crate::channel::{HopCount, NodeLink};
 use crate::discovery::{Condition, NodeLoad, NodeRecord, Origin, Refusal, Role};
 use crate::store::{self, StoredNode};
 use crate::wire::time::UnixMillis;
 
 pub(super) fn from_stored(node: &StoredNode) -> NodeRecord {
-    let origin = match node.origin {
+    parse(
+        node.link.clone(),
+        node.origin,
+        node.role,
+        node.state.as_ref(),
+    )
+}
+
+fn parse(link: NodeLink, origin: u8, role: u8, state: Option<&store::NodeState>) -> NodeRecord {
+    let origin = match origin {
         0 => Origin::User,
         1 => Origin::Link,
         2 => Origin::Member,
         _ => Origin::Dht,
     };
-    let mut record = NodeRecord::new(node.link.clone(), origin);
-    let Some(state) = &node.state else {
+    let mut record = NodeRecord::new(link, origin);
+    let Some(state) = state else {
         return record;
     };
-    record.role = match node.role {
+    record.role = match role {
         StoredNode::POLLED => Role::Active,
         StoredNode::STANDBY => Role::Standby,
         _ => Role::Spare,
@@ -134,5 +143,62 @@ fn refusal(number: u32) -> Refusal {
         3 => Refusal::Introduction,
         4 => Refusal::Withheld,
         _ => Refusal::Full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::crypto::NodeKey;
+
+    use super::*;
+
+    #[test]
+    fn what_is_stored_comes_back() {
+        let link = NodeLink::new(NodeKey::from_bytes([1; 32]), "a.example", 1).unwrap();
+        let at = UnixMillis::from_secs;
+        let refused = |why| Condition::Refused { until: at(9), why };
+        let conditions = [
+            Condition::Healthy,
+            Condition::Returning { from: at(7) },
+            Condition::Down {
+                since: at(1),
+                retry: at(8),
+                why: "no answer".to_owned(),
+            },
+            refused(Refusal::Full),
+            refused(Refusal::NoStrangers),
+            refused(Refusal::Evicted),
+            refused(Refusal::Introduction),
+            refused(Refusal::Withheld),
+        ];
+        let origins = [Origin::User, Origin::Link, Origin::Member, Origin::Dht];
+        let roles = [Role::Active, Role::Standby, Role::Spare];
+        for (number, condition) in conditions.into_iter().enumerate() {
+            let mut record = NodeRecord::new(link.clone(), origins[number % 4]);
+            record.role = roles[number % 3];
+            record.condition = condition;
+            record.failures = 3;
+            record.reliability = 431;
+            record.since = at(2);
+            record.counted = at(3);
+            record.audit_at = at(4);
+            record.gap = 5;
+            if number % 2 == 0 {
+                record.rtt = Some(Duration::from_millis(61));
+                record.hop_count = HopCount::new(3).unwrap();
+                record.load = Some(NodeLoad {
+                    clients: 1,
+                    clients_permille: 2,
+                    storage_permille: 3,
+                    cpu_permille: 4,
+                    latency: Duration::from_millis(5),
+                });
+            }
+            let (role, state) = to_stored(&record);
+            let origin = origin_number(record.origin);
+            assert_eq!(parse(link.clone(), origin, role, Some(&state)), record);
+        }
+        let upgraded = parse(link.clone(), 0, StoredNode::SPARE, None);
+        assert_eq!(upgraded, NodeRecord::new(link, Origin::User));
     }
 }
