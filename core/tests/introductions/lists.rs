@@ -15,9 +15,11 @@ fn lists(phone: &mut Phone) -> Vec<Vec<(String, Option<u32>, bool)>> {
         .into_iter()
         .map(|list| {
             let listed = list.nodes.into_iter();
-            listed
+            let mut listed: Vec<_> = listed
                 .map(|node| (node.node.unwrap().host, node.hop_count, node.introduces))
-                .collect()
+                .collect();
+            listed.sort();
+            listed
         })
         .collect()
 }

@@ -63,7 +63,7 @@ pub fn hops(number: usize) -> HopCount {
 
 pub struct Phone {
     pub engine: Engine,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Phone {
@@ -77,7 +77,7 @@ impl Phone {
         let path = folder.path().join("profile.db");
         Self {
             engine: Engine::create(&path, &key, name, nodes).unwrap(),
-            _folder: folder,
+            folder,
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{Shared, live::Live};
+use super::Shared;
 use crate::{
     peers::{Acknowledged, End, Peers, Plan},
     service::Stored,
@@ -42,6 +42,8 @@ pub(super) struct Hub {
 struct Handle {
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
+    /// What the other node follows here, so that it is pushed and need not be forwarded.
+    pushed: HashSet<Address>,
 }
 
 /// What a link's task and the others tell each other.
@@ -98,6 +100,7 @@ impl Tasks {
             covered: HashMap::new(),
             working: Vec::new(),
             next_update: UnixMillis::default(),
+            may_update: UnixMillis::default(),
         };
         let mut tasks = vec![tokio::spawn(supervisor.run())];
         if dialling.dht.is_on() {
@@ -123,21 +126,19 @@ impl Drop for Tasks {
 
 impl Hub {
     /// Hands over what was committed; never waits.
-    pub(super) fn offer(&self, stored: &[Stored], live: &Live) {
+    pub(super) fn offer(&self, stored: &[Stored]) {
         let links = self.links();
         if links.is_empty() || stored.iter().all(|stored| stored.peer) {
             return;
         }
         let everything: Arc<[Stored]> = stored.iter().filter(|one| !one.peer).cloned().collect();
-        for (node, handle) in links.iter() {
-            // What it follows here is pushed to it.
-            let pushed = live.following(&pseudonym(node));
-            let offer = if pushed.is_empty() {
+        for handle in links.values() {
+            let offer = if handle.pushed.is_empty() {
                 Arc::clone(&everything)
             } else {
                 let others = everything.iter();
                 others
-                    .filter(|stored| !pushed.contains(&stored.address))
+                    .filter(|stored| !handle.pushed.contains(&stored.address))
                     .cloned()
                     .collect()
             };
@@ -184,6 +185,7 @@ struct Supervisor {
     /// Nodes whose link has come as far as following.
     working: Vec<NodeKey>,
     next_update: UnixMillis,
+    may_update: UnixMillis,
 }
 
 impl Supervisor {
@@ -202,8 +204,12 @@ impl Supervisor {
                 Some(Err(error)) => tracing::error!(%error, "a link to another node broke"),
                 None => {}
             }
-            if now >= self.next_update || self.shared.service.take_neighbours_changed() {
+            // Clients come and go all the time; what they change may wait for a moment.
+            if now >= self.next_update
+                || (now >= self.may_update && self.shared.service.take_neighbours_changed())
+            {
                 self.next_update = now.after(UPDATE_EVERY);
+                self.may_update = now.after(UPDATE_AT_MOST);
                 changed = true;
                 if let Err(error) = self.update(now).await {
                     tracing::warn!(%error, "what is known of other nodes cannot be read");
@@ -226,6 +232,9 @@ impl Supervisor {
                     .map(|node| (*node, self.shared.live.following(&pseudonym(node))))
                     .filter(|(_, addresses)| !addresses.is_empty())
                     .collect();
+                for (node, handle) in self.shared.hub.links().iter_mut() {
+                    handle.pushed = self.covered.get(node).cloned().unwrap_or_default();
+                }
                 for plan in self.peers.plan(now, &self.covered) {
                     self.carry_out(now, plan);
                 }
@@ -293,6 +302,7 @@ impl Supervisor {
         let handle = Handle {
             commands,
             status: Arc::clone(&status),
+            pushed: self.covered.get(&node).cloned().unwrap_or_default(),
         };
         self.shared.hub.links().insert(node, handle);
         tracing::debug!(node = ?link, addresses = leases.len(), "dialling another node");
@@ -362,6 +372,8 @@ fn pseudonym(node: &NodeKey) -> Pseudonym {
 const TICK: Duration = Duration::from_millis(250);
 /// How often the store is read again without any news.
 const UPDATE_EVERY: Duration = Duration::from_secs(600);
+/// How often at most it is read.
+const UPDATE_AT_MOST: Duration = Duration::from_secs(2);
 /// Commands that may wait for one link.
 const COMMANDS: usize = 256;
 /// Silence after which another node is taken for gone, and how often it is made to answer.
