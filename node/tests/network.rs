@@ -82,9 +82,15 @@ impl Net {
     }
 
     fn person(&self, name: &str) -> Client {
+        self.person_at(name, self.nodes.len())
+    }
+
+    /// Somebody who knows only the first nodes.
+    fn person_at(&self, name: &str, nodes: usize) -> Client {
         let links: Vec<NodeLink> = self
             .nodes
             .iter()
+            .take(nodes)
             .map(|(_, line)| line.link().clone())
             .collect();
         let options = Options {
@@ -257,6 +263,28 @@ async fn a_removed_node_stays_away_until_it_is_added_again() {
     bob.add_node(link).expect("added");
     assert_eq!(bob.nodes().expect("nodes").len(), 2);
     assert!(bob.poll().await.expect("polls").complete);
+    net.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_knows_too_few_nodes_takes_those_of_links_and_members() {
+    let net = Net::new(3).await;
+    let (alice, bob) = (net.person("Alice"), net.person_at("Bob", 1));
+    let channel = alice.create_channel("family").expect("a channel");
+    bob.join(&invite(&alice, &channel, AccessKind::Full), None)
+        .expect("bob joins");
+    let known = || bob.nodes().expect("nodes").len();
+    assert!(known() >= 2, "a link names two");
+    // Alice tells of the third once she knows that somebody is there.
+    for _ in 0..4 {
+        for person in [&bob, &alice] {
+            person.poll().await.expect("polls");
+        }
+    }
+    assert_eq!(known(), 3, "{:?}", bob.nodes());
+    delivered(&alice, &channel, "welcome").await;
+    bob.poll().await.expect("polls");
+    assert_eq!(texts(&bob, &channel), ["welcome"]);
     net.stop().await;
 }
 
