@@ -101,8 +101,13 @@ impl Peers {
                 }
             }
         }
-        self.nodes
-            .retain(|key, node| node.state == State::Linked || known.contains(key));
+        self.nodes.retain(|key, node| {
+            if !known.contains(key) {
+                // Nobody names it any more: its link ends, and then it goes.
+                node.addresses.clear();
+            }
+            node.state == State::Linked || known.contains(key)
+        });
     }
 
     /// What is to be done now. `covered` says which addresses a node follows here by itself.
@@ -268,7 +273,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::Keys;
+    use crate::store::DelegatedKeys;
 
     const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
 
@@ -282,10 +287,10 @@ mod tests {
         let secret = AddressSecret::random(&mut entropy);
         let keys = AddressKeys::derive(&write, &secret, Epoch::of(NOW)).expect("a channel");
         Delegation {
-            keys: Keys {
+            keys: DelegatedKeys {
                 address: keys.address,
-                blinded: keys.blinded,
-                access: keys.access.public(),
+                blinded: *keys.blinded.as_bytes(),
+                access: *keys.access.public().as_bytes(),
             },
             until_s: NOW.as_secs() + 1_000,
             signature: [0; 64],

@@ -67,11 +67,10 @@ impl Service {
         if sound.is_empty() {
             return Ok(announced);
         }
-        let limit = self.limits.registrations;
         let full = self.store.write(|writer| {
             let mut full = Vec::new();
             for (index, checked) in &sound {
-                if !store(writer, now, checked, limit)? {
+                if !store(writer, now, checked)? {
                     full.push(*index);
                 }
             }
@@ -142,7 +141,7 @@ impl Service {
         };
         Ok(Checked {
             delegation: Delegation {
-                keys,
+                keys: (&keys).into(),
                 until_s: announcement.until,
                 signature,
             },
@@ -178,18 +177,13 @@ impl Service {
     }
 }
 
-fn store(
-    writer: &mut Writer,
-    now: UnixMillis,
-    checked: &Checked,
-    limit: u64,
-) -> Result<bool, StoreError> {
+fn store(writer: &mut Writer, now: UnixMillis, checked: &Checked) -> Result<bool, StoreError> {
     let address = &checked.delegation.keys.address;
     let place = checked
         .place
         .as_ref()
         .map(|(key, secret)| (key.as_bytes(), secret.expose()));
-    if !writer.delegate(&checked.delegation, place, limit)? {
+    if !writer.delegate(&checked.delegation, place, DELEGATIONS)? {
         return Ok(false);
     }
     for peer in &checked.peers {
@@ -219,3 +213,5 @@ fn place(announcement: &Announcement) -> Result<Option<(RecordKey, RecordSecret)
 
 /// A record is signed anew after this time, which is half of its life.
 const RECORD_RENEWED: Duration = Duration::from_secs(24 * 3_600);
+/// Addresses with a delegation, about 500 bytes each on disk.
+const DELEGATIONS: u64 = 131_072;
