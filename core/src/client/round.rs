@@ -265,7 +265,7 @@ impl<'a> Round<'a> {
                 return End::Stop;
             }
         };
-        running.by_node.remove(&node);
+        let talk = running.by_node.remove(&node);
         self.report.bytes_sent += outcome.bytes.0;
         self.report.bytes_received += outcome.bytes.1;
         match outcome.result {
@@ -289,6 +289,13 @@ impl<'a> Round<'a> {
             }
             None if self.is_late() => {
                 self.report.complete = false;
+                // Another one has answered before an errand, so it is not the network; else each short poll would be
+                // spent on it.
+                let silent =
+                    |talk: Talk| !talk.has_answered() && talk.begun.elapsed() >= 2 * PATIENCE;
+                if purpose == Purpose::Errand && talk.is_some_and(silent) {
+                    self.failed(node, SILENT, purpose);
+                }
                 End::Stop
             }
             None => {

@@ -74,6 +74,8 @@ pub const MAX_CHANNELS: usize = 8;
 pub struct Search {
     rounds: VecDeque<Round>,
     found: Vec<(u64, NodeLink)>,
+    /// Where nobody answers.
+    lost: Vec<NodeLink>,
     now: UnixMillis,
 }
 
@@ -115,8 +117,16 @@ impl Search {
         Ok(Self {
             rounds,
             found: Vec::new(),
+            lost: Vec::new(),
             now,
         })
+    }
+
+    /// Leaves out nodes that are known and do not answer: their records outlive them, and would hide others.
+    #[must_use]
+    pub fn without(mut self, lost: Vec<NodeLink>) -> Self {
+        self.lost = lost;
+        self
     }
 
     /// What to look for next; `None` when enough was found, or there is nothing left.
@@ -152,6 +162,9 @@ impl Search {
             signature: *signature,
         };
         let link = record.open(&round.key, &round.secret, self.now)?;
+        if self.lost.contains(&link) {
+            return Ok(());
+        }
         let known = |(_, other): &(u64, NodeLink)| other.key() == link.key();
         match self.found.iter().position(known) {
             // It may have moved meanwhile.

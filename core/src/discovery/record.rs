@@ -34,6 +34,8 @@ pub struct NodeRecord {
     pub load: Option<NodeLoad>,
     /// Our distance from its operator, as it counts.
     pub hop_count: HopCount,
+    /// Its clock is wrong, as far as other clocks show: much that others sealed it refuses.
+    pub wrong_clock: bool,
     /// When it is next compared with another node.
     pub audit_at: UnixMillis,
     /// Messages that were known to be missing when it was last compared.
@@ -55,6 +57,7 @@ impl NodeRecord {
             rtt: None,
             load: None,
             hop_count: HopCount::STRANGER,
+            wrong_clock: false,
             audit_at: UnixMillis::default(),
             gap: 0,
         }

@@ -122,6 +122,8 @@ impl Read {
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_kept(&store);
         Self {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
@@ -130,7 +132,7 @@ impl Service {
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             store,
             limits,
             node,

@@ -2,80 +2,140 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ailurus::client::{Notice, PollReport};
+use ailurus::{client::Notice, crypto::NodeKey};
 
-use crate::world::{Person, World, gather, until_all_is_heard};
+use crate::world::{Person, World, bare_link, expect_order, gather, until_all_is_heard};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_a_day_behind_refuses_and_says_so_and_the_others_carry_on() {
-    chat_with_a_wrong_clock("-1d").await;
-}
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_a_day_ahead_loses_nothing() {
-    chat_with_a_wrong_clock("1d").await;
-}
-
-/// Two people chat through three nodes, one of which is wrong; then it is put right, and remains alone.
-async fn chat_with_a_wrong_clock(offset: &str) {
-    let mut world = World::new();
-    let mut links = vec![world.add_node(&["--clock-offset", offset])];
-    links.extend([world.add_node(&[]), world.add_node(&[])]);
-    let people = gather(vec![
-        ("Alice", world.person("Alice", &links)),
-        ("Bob", world.person("Bob", &links)),
-    ]);
-    let (alice, bob) = (&people[0], &people[1]);
-    let mut told = Vec::new();
-    let mut said: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for round in 0..5 {
-        for person in [alice, bob] {
-            person.say(round);
-            said.entry(person.name.to_owned()).or_default().push(round);
-            told.extend(poll(person).await.notices);
-        }
+async fn a_node_a_day_behind_is_told_of_and_left() {
+    let mut chat = Chat::new("-1d");
+    chat.go_on(0..5).await;
+    chat.expect_complaint(true);
+    let everybody = [&chat.people[0], &chat.people[1]];
+    let took = until_all_is_heard(&everybody, &everybody, &chat.said).await;
+    println!("a day behind: everybody had everything after {took:?}");
+    for person in everybody {
+        chat.expect_left(person);
     }
-    let everybody = [alice, bob];
-    let took = until_all_is_heard(&everybody, &everybody, &said).await;
-    println!("{offset}: everybody had everything after {took:?}");
-    let wrong = *links[0].key();
-    let about_time = |notice: &Notice| match notice {
-        Notice::Refused { node, reason } => *node == wrong && reason.contains("clock"),
-        Notice::Clock { by, ahead, .. } => {
-            let day = Duration::from_secs(24 * 3_600);
-            by.abs_diff(day) < Duration::from_secs(60) && *ahead == offset.starts_with('-')
-        }
-        _ => false,
-    };
-    println!("{offset}: {told:#?}");
-    assert!(told.iter().any(about_time), "{told:?}");
 
     // Right again, it gets what it refused, and is enough.
-    world.nodes[0].start_with(&[]);
-    for number in 5..7 {
-        for person in [alice, bob] {
-            person.say(number);
-            said.entry(person.name.to_owned()).or_default().push(number);
-            poll(person).await;
-        }
-    }
-    until_all_is_heard(&everybody, &everybody, &said).await;
-    world.nodes[1].kill();
-    world.nodes[2].kill();
-    let carol = world.person("Carol", &links[..1]);
-    let link = crate::world::bare_link(&alice.client, &alice.channel);
+    chat.world.nodes[0].start_with(&[]);
+    chat.go_on(5..7).await;
+    let everybody = [&chat.people[0], &chat.people[1]];
+    until_all_is_heard(&everybody, &everybody, &chat.said).await;
+    chat.world.nodes[1].kill();
+    chat.world.nodes[2].kill();
+    let carol = chat
+        .world
+        .person("Carol", &[chat.world.nodes[0].link.clone()]);
+    let alice = &chat.people[0];
+    let link = bare_link(&alice.client, &alice.channel);
     carol.join(&link, None).expect("joins");
     let carol = Person {
         name: "Carol",
         client: carol,
         channel: alice.channel,
     };
-    let took = until_all_is_heard(&[&carol], &[&carol], &said).await;
-    println!("{offset}: right again, it had everything after {took:?}");
+    let took = until_all_is_heard(&[&carol], &[&carol], &chat.said).await;
+    expect_order(&[everybody[0], everybody[1], &carol]);
+    println!("right again, it had everything after {took:?}");
 }
 
-async fn poll(person: &Person) -> PollReport {
-    let report = person.client.poll().await.expect("polls");
-    assert!(report.nodes_reached > 0, "{report:?}");
-    report
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_a_day_ahead_took_is_everywhere_a_day_later() {
+    let mut chat = Chat::new("1d");
+    chat.go_on(0..5).await;
+    chat.expect_complaint(false);
+    for person in &chat.people {
+        chat.expect_left(person);
+    }
+    // Only the first words may have gone to it, dated ahead.
+    let acknowledged = |person: &Person| {
+        let messages = person.heard();
+        messages[person.name].len() - person.unsent()
+    };
+    assert!(chat.people.iter().all(|person| acknowledged(person) == 5));
+
+    // A day later the others take what they refused, from whoever sent it, also with that node gone.
+    chat.world.nodes[0].kill();
+    chat.world.clock.forward(DAY);
+    chat.world.nodes[1].start_with(&["--clock-offset", "1d"]);
+    chat.world.nodes[2].start_with(&["--clock-offset", "1d"]);
+    chat.go_on(5..7).await;
+    let everybody = [&chat.people[0], &chat.people[1]];
+    let took = until_all_is_heard(&everybody, &everybody, &chat.said).await;
+    // They are shown by the time that they were given; each is there once.
+    for person in everybody {
+        let once = |numbers: &Vec<usize>| numbers.len() == 7;
+        assert!(person.heard().values().all(once), "{:?}", person.heard());
+    }
+    println!("a day ahead: a day later everybody had everything after {took:?}");
+}
+
+/// Two people who chat through three nodes, the first of which has the wrong time.
+struct Chat {
+    world: World,
+    people: Vec<Person>,
+    said: BTreeMap<String, Vec<usize>>,
+    told: Vec<Notice>,
+    wrong: NodeKey,
+}
+
+impl Chat {
+    fn new(offset: &str) -> Self {
+        let mut world = World::new();
+        let wrong = world.add_node(&["--clock-offset", offset]);
+        // Both begin there.
+        let mut people = gather(vec![
+            ("Alice", world.person("Alice", std::slice::from_ref(&wrong))),
+            ("Bob", world.person("Bob", std::slice::from_ref(&wrong))),
+        ]);
+        for _ in 0..2 {
+            let right = world.add_node(&[]);
+            for person in &mut people {
+                person.client.add_node(&right).expect("added");
+            }
+        }
+        Self {
+            world,
+            people,
+            said: BTreeMap::new(),
+            told: Vec::new(),
+            wrong: *wrong.key(),
+        }
+    }
+
+    /// Both say something and poll, in turn.
+    async fn go_on(&mut self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            for person in &self.people {
+                person.say(number);
+                let said = self.said.entry(person.name.to_owned()).or_default();
+                said.push(number);
+                let report = person.client.poll().await.expect("polls");
+                assert!(report.nodes_reached > 0, "{report:?}");
+                self.told.extend(report.notices);
+            }
+        }
+    }
+
+    /// Somebody was told that the node's clock is a day from theirs, or that it refused something for its time.
+    fn expect_complaint(&self, ahead_of_it: bool) {
+        let complains = |notice: &Notice| match notice {
+            Notice::Refused { node, reason } => *node == self.wrong && reason.contains("clock"),
+            Notice::Clock { by, ahead, .. } => {
+                by.abs_diff(DAY) < Duration::from_secs(60) && *ahead == ahead_of_it
+            }
+            _ => false,
+        };
+        assert!(self.told.iter().any(complains), "{:?}", self.told);
+    }
+
+    /// Another node is polled.
+    fn expect_left(&self, person: &Person) {
+        let nodes = person.client.nodes().expect("nodes");
+        assert_ne!(nodes[0].id, self.wrong, "{nodes:?}");
+    }
 }

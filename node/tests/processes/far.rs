@@ -61,7 +61,10 @@ fn run() {
     drop(runtime);
     let (passed, lost) = link.cut();
     println!("{passed} packets passed the link, {lost} were lost");
-    assert!(lost > 0 && passed > 20 * lost, "{passed} passed, {lost} lost");
+    assert!(
+        lost > 0 && passed > 20 * lost,
+        "{passed} passed, {lost} lost"
+    );
 }
 
 async fn use_nodes(folder: &Path, mut nodes: Vec<Daemon>) {
@@ -119,9 +122,10 @@ async fn deliver(from: &Person, to: &mut Events, number: usize) -> Duration {
     let begun = Instant::now();
     from.say(number);
     let text = format!("{} {number}", from.name);
-    until(to, |event| {
-        matches!(event, Event::Received(message) if message.text == text)
-    })
+    until(
+        to,
+        |event| matches!(event, Event::Received(message) if message.text == text),
+    )
     .await;
     begun.elapsed()
 }
@@ -140,8 +144,6 @@ async fn until_connected(events: &mut Events) {
 }
 
 async fn until(events: &mut Events, is_it: impl Fn(&Event) -> bool) {
-    let waiting = async {
-        while !is_it(&events.recv().await.expect("the client lives")) {}
-    };
+    let waiting = async { while !is_it(&events.recv().await.expect("the client lives")) {} };
     timeout(PATIENCE, waiting).await.expect("in time");
 }

@@ -7,10 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
     net::Ipv4Addr,
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::OpenOptionsExt as _,
-    },
+    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},

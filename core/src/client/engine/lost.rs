@@ -47,9 +47,10 @@ impl Engine {
                 .map(|access| access.access)
                 .collect();
             let search = Search::new(&in_use, schedule.searches, adjusted(tx, now)?)?;
+            let known = tx.nodes()?.into_iter().map(|node| node.link).collect();
             schedule.searched(now);
             remember(tx, schedule)?;
-            Ok(search)
+            Ok(search.without(known))
         })
     }
 

@@ -6,7 +6,10 @@ use crate::channel::NodeLink;
 use crate::crypto::{Entropy, NodeKey, PseudonymSecret, entropy};
 use crate::discovery::{Chooser, Condition, NodeRecord, Origin, Refusal, Role, chooser::Added};
 use crate::store::{StoredNode, Tx};
-use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
+use crate::wire::{
+    limits::{MAX_AHEAD, NODES_KEPT},
+    time::UnixMillis,
+};
 
 use super::node_records::{from_stored, origin_number, to_stored};
 use super::{Engine, Error, node_by_key};
@@ -340,6 +343,26 @@ pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
 }
 
 fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
-    let records = tx.nodes()?.iter().map(from_stored).collect();
-    Ok(Chooser::new(tx.node_seed(), records))
+    let nodes = tx.nodes()?;
+    let usual = usual_offset(&nodes);
+    let records = nodes.iter().map(|node| {
+        let mut record = from_stored(node);
+        record.wrong_clock = node
+            .clock
+            .is_some_and(|(offset, _)| Duration::from_millis(offset.abs_diff(usual)) > MAX_AHEAD);
+        record
+    });
+    Ok(Chooser::new(tx.node_seed(), records.collect()))
+}
+
+/// By how much most clocks differ from ours, in milliseconds: the median, with ours as one of them. Of two that are in
+/// the middle the one nearer to ours.
+fn usual_offset(nodes: &[StoredNode]) -> i64 {
+    let heard = nodes.iter().filter_map(|node| node.clock);
+    let mut offsets: Vec<i64> = heard.map(|(offset, _)| offset).chain([0]).collect();
+    offsets.sort_unstable();
+    let middle = [(offsets.len() - 1) / 2, offsets.len() / 2];
+    let middle = middle.iter().filter_map(|place| offsets.get(*place));
+    let nearest = middle.min_by_key(|offset| offset.unsigned_abs());
+    nearest.copied().unwrap_or(0)
 }
