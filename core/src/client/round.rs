@@ -96,7 +96,8 @@ impl<'a> Round<'a> {
     }
 
     /// Polls the best node; the next one too when that fails, or keeps us waiting. Returns which one answered.
-    pub(super) async fn poll(&mut self, plan: Plan) -> Option<NodeKey> {
+    /// If none has said anything by `give_up`, all have failed.
+    pub(super) async fn poll(&mut self, plan: Plan, give_up: Option<Instant>) -> Option<NodeKey> {
         self.polls = true;
         let mut networks = self.inner.networks.subscribe();
         let mut waiting = plan.order.into_iter().take(MAX_TRIED);
@@ -132,6 +133,14 @@ impl<'a> Round<'a> {
                     }
                 }
                 () = sleep_until(patience), if polled.is_none() && silent && waiting.len() > 0 => {}
+                () = sleep_until(give_up.unwrap_or(patience)), if give_up.is_some() && polled.is_none() && silent => {
+                    let silent: Vec<NodeKey> = running.by_node.keys().copied().collect();
+                    for node in silent {
+                        self.failed(node, SILENT, Purpose::Poll);
+                    }
+                    self.report.complete = false;
+                    return None;
+                }
                 _ = networks.changed() => self.migrate(),
             }
         }

@@ -14,11 +14,12 @@ use tokio::time::sleep;
 
 use crate::world::{Dice, Person, World, bare_link, expect_order, gather, until_all_is_heard};
 
-/// Alice, Bob and Carol are in the foreground; Dave's phone polls.
 const FIVE: usize = 5;
+/// Of a wake-up in the background.
+const BUDGET: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_chat_while_nodes_are_killed_and_found_again() {
+async fn people_chat_while_nodes_are_killed_and_started_again() {
     let mut dice = Dice::new();
     let mut world = World::with_dht();
     let links: Vec<_> = (0..FIVE).map(|_| world.add_node(&[])).collect();
@@ -36,6 +37,7 @@ async fn people_chat_while_nodes_are_killed_and_found_again() {
         let report = person.client.poll().await.expect("polls");
         assert!(report.nodes_reached > 0, "{report:?}");
     }
+    // Dave's phone polls; the others are in the foreground.
     let live = [alice, bob, carol].map(|person| person.client.live());
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -77,25 +79,48 @@ async fn people_chat_while_nodes_are_killed_and_found_again() {
     expect_order(&everybody);
     println!("three of five gone: the next messages took {took:?}");
 
-    // All, and Erin knows others: only the DHT leads the rest there.
+    drop(live);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_nodes_killed_people_meet_again_by_way_of_the_dht() {
+    let mut world = World::with_dht();
+    let links: Vec<_> = (0..FIVE).map(|_| world.add_node(&[])).collect();
+    let people = gather(vec![
+        ("Alice", world.person("Alice", &links)),
+        ("Bob", world.person("Bob", &links)),
+    ]);
+    let (alice, bob) = (&people[0], &people[1]);
+    for person in [alice, bob, alice] {
+        let report = person.client.poll().await.expect("polls");
+        assert!(report.nodes_reached > 0, "{report:?}");
+    }
+    let live = alice.client.live();
+    let before = say(&[alice, bob], 0..3);
+    until_all_is_heard(&[alice, bob], &[bob], &before).await;
+    // Their nodes tell the DHT of themselves, which outlives them.
+    sleep(Duration::from_secs(6)).await;
+
+    // Carol's phone knows others, and nobody else does.
     let link = bare_link(&alice.client, &alice.channel);
     world.nodes.iter_mut().for_each(|node| node.kill());
     let others = [world.add_node(&[]), world.add_node(&[])];
-    let erin = Person {
-        name: "Erin",
-        client: world.person("Erin", &others),
+    let carol = Person {
+        name: "Carol",
+        client: world.person("Carol", &others),
         channel: alice.channel,
     };
-    erin.client.join(&link, None).expect("joins");
-    let words = say(&[alice, bob, carol, dave, &erin], 20_000..20_003);
-    let report = erin.client.poll().await.expect("polls");
+    carol.client.join(&link, None).expect("joins");
+    let words = say(&[alice, bob, &carol], 10..13);
+    let report = carol.client.poll().await.expect("polls");
     assert!(report.nodes_reached > 0, "{report:?}");
-    // They notice first that all are gone, and have patience for some minutes.
-    let _ = dave.client.poll().await;
+    // First they notice that all are gone, then they have patience for some minutes.
+    let report = bob.client.sync_once(BUDGET).await.expect("polls");
+    assert_eq!(report.nodes_reached, 0);
     sleep(Duration::from_secs(12)).await;
     world.clock.forward(Duration::from_secs(6 * 60));
-    let all = [alice, bob, carol, dave, &erin];
-    let took = until_all_is_heard(&all, &[dave, &erin], &words).await;
+    let all = [alice, bob, &carol];
+    let took = until_all_is_heard(&all, &[bob, &carol], &words).await;
     expect_order(&all);
     println!("all gone: the next messages came by way of the DHT after {took:?}");
     drop(live);
