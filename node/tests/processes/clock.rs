@@ -1,10 +1,17 @@
 //! A node process whose clock is wrong by a day.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use ailurus::{client::Notice, crypto::NodeKey};
+use tokio::time::sleep;
 
-use crate::world::{Person, World, bare_link, expect_order, gather, until_all_is_heard};
+use crate::common::daemon::free_address;
+use crate::reconciliation::kept;
+use crate::world::{PATIENCE, Person, World, bare_link, expect_order, gather, until_all_is_heard};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -21,10 +28,17 @@ async fn a_node_a_day_behind_is_told_of_and_left() {
     }
 
     // Right again, it gets what it refused, and is enough.
-    chat.world.nodes[0].start_with(&[]);
+    let wrong = chat.metrics[0].to_string();
+    chat.world.nodes[0].start_with(&["--metrics", &wrong]);
     chat.go_on(5..7).await;
     let everybody = [&chat.people[0], &chat.people[1]];
     until_all_is_heard(&everybody, &everybody, &chat.said).await;
+    let begun = Instant::now();
+    while kept(chat.metrics[0]) < kept(chat.metrics[1]) {
+        assert!(begun.elapsed() < PATIENCE, "{}", kept(chat.metrics[0]));
+        sleep(Duration::from_millis(100)).await;
+    }
+    println!("right again, it was complete after {:?}", begun.elapsed());
     chat.world.nodes[1].kill();
     chat.world.nodes[2].kill();
     let carol = chat
@@ -40,7 +54,7 @@ async fn a_node_a_day_behind_is_told_of_and_left() {
     };
     let took = until_all_is_heard(&[&carol], &[&carol], &chat.said).await;
     expect_order(&[everybody[0], everybody[1], &carol]);
-    println!("right again, it had everything after {took:?}");
+    println!("and alone it gave everything after {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,19 +95,23 @@ struct Chat {
     said: BTreeMap<String, Vec<usize>>,
     told: Vec<Notice>,
     wrong: NodeKey,
+    /// Of the wrong node and a right one.
+    metrics: [SocketAddr; 2],
 }
 
 impl Chat {
     fn new(offset: &str) -> Self {
         let mut world = World::new();
-        let wrong = world.add_node(&["--clock-offset", offset]);
+        let metrics = [free_address(), free_address()];
+        let [of_wrong, of_right] = metrics.map(|address| address.to_string());
+        let wrong = world.add_node(&["--clock-offset", offset, "--metrics", &of_wrong]);
         // Both begin there.
         let mut people = gather(vec![
             ("Alice", world.person("Alice", std::slice::from_ref(&wrong))),
             ("Bob", world.person("Bob", std::slice::from_ref(&wrong))),
         ]);
-        for _ in 0..2 {
-            let right = world.add_node(&[]);
+        for settings in [&["--metrics", &of_right][..], &[]] {
+            let right = world.add_node(settings);
             for person in &mut people {
                 person.client.add_node(&right).expect("added");
             }
@@ -104,6 +122,7 @@ impl Chat {
             said: BTreeMap::new(),
             told: Vec::new(),
             wrong: *wrong.key(),
+            metrics,
         }
     }
 

@@ -124,7 +124,7 @@ async fn announce(
 }
 
 /// Envelopes that a node has, as it says.
-fn kept(metrics: SocketAddr) -> usize {
+pub fn kept(metrics: SocketAddr) -> usize {
     let (status, text) = http(metrics, "/metrics");
     assert_eq!(status, 200);
     let line = text
