@@ -367,6 +367,25 @@ mod tests {
     }
 
     #[test]
+    fn records_of_known_nodes_that_are_gone_hide_no_others() {
+        let mut channel = Channel::new(1);
+        let (now, epoch) = (monday(), Epoch::of(monday()));
+        let search = Search::new(&[channel.access.duplicate()], 0, now).unwrap();
+        let mut search = search.without((1..=4).map(node).collect());
+        let round = search.next_round().unwrap();
+        for number in 1..=5 {
+            assert!(!search.is_enough());
+            let record = channel.record(&node(number), epoch, now);
+            assert_eq!(hear(&mut search, &round, &record), Ok(()));
+        }
+        // One of them is elsewhere now.
+        let moved = NodeLink::new(NodeKey::from_bytes([1; 32]), "moved.example", 4_433).unwrap();
+        let record = channel.record(&moved, epoch, now.before(MINUTE));
+        assert_eq!(hear(&mut search, &round, &record), Ok(()));
+        assert_eq!(search.into_found(), [node(5), moved]);
+    }
+
+    #[test]
     fn a_nodes_latest_address_counts_and_three_nodes_are_enough() {
         let mut channel = Channel::new(1);
         let now = Epoch::of(monday()).start();

@@ -344,7 +344,12 @@ pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
 
 fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
     let nodes = tx.nodes()?;
-    let usual = usual_offset(&nodes);
+    let usual = middle(
+        nodes
+            .iter()
+            .filter_map(|node| node.clock)
+            .map(|(offset, _)| offset),
+    );
     let records = nodes.iter().map(|node| {
         let mut record = from_stored(node);
         record.wrong_clock = node
@@ -357,12 +362,29 @@ fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
 
 /// By how much most clocks differ from ours, in milliseconds: the median, with ours as one of them. Of two that are in
 /// the middle the one nearer to ours.
-fn usual_offset(nodes: &[StoredNode]) -> i64 {
-    let heard = nodes.iter().filter_map(|node| node.clock);
-    let mut offsets: Vec<i64> = heard.map(|(offset, _)| offset).chain([0]).collect();
+fn middle(offsets: impl Iterator<Item = i64>) -> i64 {
+    let mut offsets: Vec<i64> = offsets.chain([0]).collect();
     offsets.sort_unstable();
-    let middle = [(offsets.len() - 1) / 2, offsets.len() / 2];
-    let middle = middle.iter().filter_map(|place| offsets.get(*place));
+    let places = [(offsets.len() - 1) / 2, offsets.len() / 2];
+    let middle = places.iter().filter_map(|place| offsets.get(*place));
     let nearest = middle.min_by_key(|offset| offset.unsigned_abs());
     nearest.copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_clock_is_that_of_the_most() {
+        const DAY: i64 = 86_400_000;
+        let usual = |offsets: &[i64]| middle(offsets.iter().copied());
+        assert_eq!(usual(&[]), 0);
+        // One against ours: the others were not heard yet.
+        assert_eq!(usual(&[-DAY]), 0);
+        assert_eq!(usual(&[DAY, 5]), 5);
+        // Ours is wrong.
+        assert_eq!(usual(&[DAY, DAY + 7]), DAY);
+        assert_eq!(usual(&[-DAY, -DAY, -DAY]), -DAY);
+    }
 }
