@@ -1,6 +1,6 @@
 //! Announcements (docs/PROTOCOL.md, section 5.7): what members tell the node about others that serve their addresses.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use ailurus::{
     channel::{
@@ -16,7 +16,7 @@ use ailurus::{
 };
 
 use super::{Service, Session, commit::answer, register::refusal};
-use crate::store::{Delegation, Keys, StoreError, Writer};
+use crate::store::{Delegation, Keys, NetworkId, StoreError, Writer};
 
 /// An announcement that was checked.
 struct Checked {
@@ -68,18 +68,20 @@ impl Service {
             return Ok(announced);
         }
         let limit = self.limits.registrations;
-        let full = self.store.write(|writer| {
-            let mut full = Vec::new();
+        let network = session.network;
+        let network = network.map(|network| self.store.network_id(&network.to_bytes()));
+        let refused = self.store.write(|writer| {
+            let mut refused = HashMap::new();
             for (index, checked) in &sound {
-                if !store(writer, now, checked, limit)? {
-                    full.push(*index);
+                if let Some(reason) = store(writer, now, checked, network.as_ref(), limit)? {
+                    refused.insert(*index, reason);
                 }
             }
-            Ok(full)
+            Ok(refused)
         })?;
         for (index, checked) in &sound {
-            if full.contains(index) {
-                announced.refusals.push(refusal(*index, Reason::NodeFull));
+            if let Some(reason) = refused.get(index) {
+                announced.refusals.push(refusal(*index, *reason));
             } else if checked.place.is_some() && self.wants_record(now, checked)? {
                 announced
                     .records_wanted
@@ -182,15 +184,17 @@ fn store(
     writer: &mut Writer,
     now: UnixMillis,
     checked: &Checked,
+    network: Option<&NetworkId>,
     limit: u64,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Reason>, StoreError> {
     let address = &checked.delegation.keys.address;
     let place = checked
         .place
         .as_ref()
         .map(|(key, secret)| (key.as_bytes(), secret.expose()));
-    if !writer.delegate(&checked.delegation, place, limit)? {
-        return Ok(false);
+    let refused = writer.delegate(&checked.delegation, place, network, limit)?;
+    if refused.is_some() {
+        return Ok(refused);
     }
     for peer in &checked.peers {
         writer.name_peer(address, peer, now)?;
@@ -198,7 +202,7 @@ fn store(
     if let Some(record) = &checked.record {
         writer.keep_record(address, record)?;
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// A hint that is none is passed over: members pass on what they were told.

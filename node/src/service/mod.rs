@@ -47,7 +47,7 @@ use self::{
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Reader, Store, StoreError},
+    store::{Expired, Reader, Room, Store, StoreError},
 };
 
 pub use self::network::Network;
@@ -194,14 +194,21 @@ impl Service {
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
         let load = self.load(now);
+        let room = Room {
+            clients: self.limits.registrations,
+            strangers: self.limits.strangers,
+        };
         let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.keep_load(&load)?;
-            writer.expire(now, self.limits.strangers)
+            writer.expire(now, &room)
         })?;
         expired.more |= self.seen.is_waiting();
+        if !expired.pseudonyms.is_empty() {
+            self.sort_out_peers(&expired.pseudonyms);
+        }
         self.metrics.expired.inc_by(expired.envelopes as u64);
         self.reconciliations.expire(now);
         self.metrics.count_ended(&expired.ended);
@@ -294,7 +301,8 @@ impl Service {
             let forged = request.bad_signatures();
             if forged > 0 {
                 let price = forged.saturating_mul(FORGERY_PRICE);
-                self.admission.penalise(&request.pseudonym, now, price);
+                self.admission
+                    .penalise(&request.pseudonym, request.network.as_ref(), now, price);
             }
         }
     }
@@ -304,6 +312,9 @@ impl Service {
         let rules = Rules {
             limits: &self.limits,
             no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
+            clock_held: false,
+            admission: &self.admission,
+            store: &self.store,
             now,
         };
         let seen = self.seen.take();
@@ -352,7 +363,8 @@ impl Service {
             Ok(Ok((response, envelopes))) => {
                 let price = envelopes / ENVELOPES_PER_ITEM;
                 let price = usize::try_from(price).unwrap_or(usize::MAX);
-                self.admission.penalise(&session.pseudonym, now, price);
+                self.admission
+                    .penalise(&session.pseudonym, session.network.as_ref(), now, price);
                 response
             }
             Ok(Err(reason)) => self.refuse(reason, now),

@@ -34,6 +34,12 @@ impl Network {
             }
         })
     }
+
+    /// What tells it from others.
+    pub(crate) fn to_bytes(self) -> [u8; 7] {
+        let [a, b, c, d, e, f] = self.prefix;
+        [u8::from(self.six), a, b, c, d, e, f]
+    }
 }
 
 #[cfg(test)]

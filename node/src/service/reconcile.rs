@@ -313,7 +313,7 @@ impl Service {
             }
         };
         self.admission
-            .penalise(who, now, items.len() / ITEMS_PER_PRICE);
+            .penalise(who, None, now, items.len() / ITEMS_PER_PRICE);
         held.insert(
             *who,
             Held {

@@ -9,9 +9,11 @@ mod digest;
 mod endings;
 mod expiry;
 mod migrations;
+mod networks;
 mod peers;
 mod reader;
 mod registrations;
+mod sharing;
 mod totals;
 mod writer;
 
@@ -26,12 +28,14 @@ use std::{
 
 use ailurus::{
     channel::Address,
-    crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy},
+    crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy, kdf},
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use digest::IdSum;
+pub(crate) use endings::Room;
 pub use expiry::Expired;
+pub(crate) use networks::NetworkId;
 pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
@@ -47,6 +51,7 @@ pub struct Store {
     totals: Mutex<Totals>,
     generation: [u8; 16],
     cursor_key: AeadKey,
+    network_key: [u8; 32],
 }
 
 /// The two keys behind an address, which its envelopes and registrations are checked with.
@@ -79,6 +84,7 @@ impl Store {
         migrations::migrate(&mut connection)?;
         let generation = meta::<16>(&connection, "generation")?;
         let cursor_key = AeadKey::from_bytes(meta::<32>(&connection, "cursor_key")?);
+        let network_key = meta::<32>(&connection, "network_key")?;
         let end = connection
             .query_row(
                 "SELECT seq FROM sqlite_sequence WHERE name = 'envelopes'",
@@ -96,6 +102,7 @@ impl Store {
             end: AtomicU64::new(end),
             generation,
             cursor_key,
+            network_key,
         })
     }
 
@@ -148,6 +155,13 @@ impl Store {
 
     pub(crate) fn cursor_key(&self) -> &AeadKey {
         &self.cursor_key
+    }
+
+    /// Names a network without saying which it is to whoever has not the database's key.
+    pub(crate) fn network_id(&self, network: &[u8]) -> NetworkId {
+        let [a, b, c, d, e, f, g, h, ..] =
+            kdf::tagged_hash("ailurus-node/network", &[&self.network_key, network]);
+        NetworkId::from_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Runs `change` in one transaction and syncs it to disk; if it fails, nothing of it happened.

@@ -22,6 +22,8 @@ pub(crate) struct Writer {
     pub(super) totals: Totals,
     /// Clients in subtrees of introductions that were asked for lately.
     pub(super) subtrees: HashMap<ChainId, u64>,
+    /// Super nodes that lost leases with the clients whose addresses those were on.
+    pub(super) parted: Vec<Pseudonym>,
     end: u64,
 }
 
@@ -69,6 +71,7 @@ impl Writer {
             known: HashMap::new(),
             dirty: Vec::new(),
             subtrees: HashMap::new(),
+            parted: Vec::new(),
             end: 0,
         })
     }
@@ -127,6 +130,7 @@ impl Writer {
             let _ = self.execute("ROLLBACK");
             self.forget();
             self.subtrees.clear();
+            self.parted.clear();
             (self.totals, self.end) = before;
         }
         result
@@ -176,15 +180,6 @@ impl Writer {
         Ok(Append::Stored(self.end))
     }
 
-    /// Leases of a registration, ended ones included until they are taken away.
-    pub(crate) fn leases(&mut self, registration: i64) -> Result<u64, StoreError> {
-        let count: i64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM leases WHERE registration_row = ?1")?
-            .query_row([registration], |row| row.get(0))?;
-        Ok(from_sql(count))
-    }
-
     /// Makes the next version of a registration, under which leases are added.
     pub(crate) fn next_version(&mut self, registration: i64) -> Result<u64, StoreError> {
         let version: i64 = self
@@ -220,15 +215,39 @@ impl Writer {
         keys: &Keys,
         version: u64,
         end_s: u64,
+        peer: bool,
     ) -> Result<(), StoreError> {
         let row = self.address(keys)?.row;
         self.connection
             .prepare_cached(
-                "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO leases (registration_row, address_row, version, end_s, peer) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+            .execute((registration, row, to_sql(version), to_sql(end_s), peer))?;
         self.totals.leases = self.totals.leases.saturating_add(1);
+        if peer {
+            self.totals.peer_leases = self.totals.peer_leases.saturating_add(1);
+        }
         Ok(())
+    }
+
+    /// Writes how many leases a registration has, after some were added.
+    pub(crate) fn keep_leases(&mut self, registration: i64, leases: u64) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE registrations SET leases = ?2 WHERE row = ?1")?
+            .execute((registration, to_sql(leases)))?;
+        Ok(())
+    }
+
+    /// Whether a client, not a super node, has a lease on an address.
+    pub(crate) fn is_leased(&self, address: &Address) -> Result<bool, StoreError> {
+        let leased = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM leases WHERE peer = 0
+                 AND address_row = (SELECT row FROM addresses WHERE address = ?1)",
+            )?
+            .exists([address.as_bytes().as_slice()])?;
+        Ok(leased)
     }
 
     /// Ends leases; addresses that are not leased are passed over.
@@ -237,9 +256,10 @@ impl Writer {
         pseudonym: &Pseudonym,
         addresses: &[Address],
     ) -> Result<(), StoreError> {
-        let Some(registration) = self.registered(pseudonym)?.map(|found| found.row) else {
+        let Some(found) = self.registered(pseudonym)? else {
             return Ok(());
         };
+        let registration = found.row;
         let mut rows = HashSet::new();
         for address in addresses {
             let row: Option<i64> = self
@@ -252,9 +272,26 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
-        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
+        self.count_ended(registration, rows.len() as u64, found.peer)?;
         self.drop_empty_addresses(&rows)?;
         self.drop_empty_registration(registration)?;
+        Ok(())
+    }
+
+    /// Takes ended leases out of the counts.
+    pub(super) fn count_ended(
+        &mut self,
+        registration: i64,
+        leases: u64,
+        peer: bool,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE registrations SET leases = max(leases - ?2, 0) WHERE row = ?1")?
+            .execute((registration, to_sql(leases)))?;
+        self.totals.leases = self.totals.leases.saturating_sub(leases);
+        if peer {
+            self.totals.peer_leases = self.totals.peer_leases.saturating_sub(leases);
+        }
         Ok(())
     }
 
@@ -358,7 +395,7 @@ impl Writer {
 }
 
 /// Statements kept prepared: all there are.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 128;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
 /// The row of `meta` that says how busy the node is.

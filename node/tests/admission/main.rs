@@ -1,5 +1,6 @@
 //! Who may register at a node, who has to go, and what nodes and clients compare.
 
+mod abuse;
 #[path = "../common/mod.rs"]
 mod common;
 mod delegation;
