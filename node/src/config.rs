@@ -24,6 +24,8 @@ pub struct Config {
     pub dht: DhtMode,
     /// The data directory is a restored backup: begin a new generation, so that clients reconcile.
     pub restored: bool,
+    /// The clock is right however far it jumped; otherwise nothing is deleted for a while.
+    pub trust_clock: bool,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -38,6 +40,7 @@ impl Config {
             metrics: None,
             dht: DhtMode::Off,
             restored: false,
+            trust_clock: false,
             limits: Limits::default(),
         }
     }

@@ -36,6 +36,7 @@ impl NodeFolder {
                 .arg("--config")
                 .arg(self.0.path().join("node.toml"))
                 .arg(format!("--clock-offset={}s", clock.offset_s()))
+                .arg("--trust-clock")
                 .env("AILURUS_LOG", "error"),
         )
     }

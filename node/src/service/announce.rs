@@ -38,7 +38,12 @@ impl Service {
             return self.refuse(Reason::Malformed, now);
         }
         match self.announced(session, now, announce) {
-            Ok(announced) => answer(Kind::Announced(announced)),
+            Ok(announced) => {
+                if announced.refusals.len() < announce.announcements.len() {
+                    self.seen.note_visit(&session.pseudonym, now);
+                }
+                answer(Kind::Announced(announced))
+            }
             Err(_) => self.refuse(Reason::Storage, now),
         }
     }

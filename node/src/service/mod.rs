@@ -6,6 +6,7 @@
 mod admission;
 mod announce;
 mod check;
+mod clock;
 mod commit;
 mod cursor;
 mod digest;
@@ -17,7 +18,10 @@ mod register;
 mod seen;
 mod sync;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ailurus::{
     channel::{Address, EnvelopeId},
@@ -35,6 +39,7 @@ use bytes::Bytes;
 
 use self::{
     admission::Admission,
+    clock::ClockGuard,
     commit::answer,
     cursor::Cursors,
     digest::{Answered, DigestQuery, ListQuery},
@@ -52,7 +57,7 @@ use crate::{
 
 pub use self::network::Network;
 pub(crate) use self::{
-    check::{Checked, Checker, Write, WriteKind},
+    check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
@@ -84,6 +89,7 @@ pub struct Service {
     load: LoadMeter,
     neighbours: Neighbours,
     reconciliations: Reconciliations,
+    clock: ClockGuard,
 }
 
 /// What is to be done about a request.
@@ -130,6 +136,7 @@ impl Service {
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
+            clock: ClockGuard::new(store.kept_time()),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -186,8 +193,8 @@ impl Service {
             .collect()
     }
 
-    /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
-    /// at once while [`Expired::more`] says so.
+    /// Takes away part of what is older than 7 days and of the leases that ended; call it again at once while
+    /// [`Expired::more`] says so. For whoever knows that the time is right; a node asks [`Service::tick`].
     ///
     /// # Errors
     /// If the database cannot be written; then nothing was taken away.
@@ -203,6 +210,7 @@ impl Service {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.keep_load(&load)?;
+            writer.keep_time(now)?;
             writer.expire(now, &room)
         })?;
         expired.more |= self.seen.is_waiting();
@@ -210,11 +218,47 @@ impl Service {
             self.sort_out_peers(&expired.pseudonyms);
         }
         self.metrics.expired.inc_by(expired.envelopes as u64);
-        self.reconciliations.expire(now);
         self.metrics.count_ended(&expired.ended);
+        self.note_state(now);
+        Ok(expired)
+    }
+
+    /// Does what [`Service::expire`] does unless the time may be wrong, so that a clock that runs ahead deletes nothing for
+    /// good: [`Expired::held`]. Call it every minute or so.
+    ///
+    /// `elapsed` is the time since any moment before the first call, by a clock that cannot be set.
+    ///
+    /// # Errors
+    /// As [`Service::expire`].
+    pub fn tick(&self, now: UnixMillis, elapsed: Duration) -> Result<Expired, StoreError> {
+        let held = !self.clock.check(now, elapsed);
+        self.metrics.clock_held.set(i64::from(held));
+        if !held {
+            return self.expire(now);
+        }
+        let load = self.load(now);
+        let ended = self.store.write(|writer| {
+            writer.keep_load(&load)?;
+            writer.apply_revocations(now)
+        })?;
+        self.metrics.count_ended(&ended);
+        self.note_state(now);
+        Ok(Expired {
+            ended,
+            held,
+            ..Expired::default()
+        })
+    }
+
+    /// Takes the time for right from now on, wherever it jumps.
+    pub fn trust_clock(&self) {
+        self.clock.trust();
+    }
+
+    fn note_state(&self, now: UnixMillis) {
+        self.reconciliations.expire(now);
         self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
-        Ok(expired)
     }
 
     /// What is counted.
@@ -312,11 +356,16 @@ impl Service {
         let rules = Rules {
             limits: &self.limits,
             no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
-            clock_held: false,
+            clock_held: self.clock.is_held(),
             admission: &self.admission,
             store: &self.store,
             now,
         };
+        for request in checked {
+            if matches!(request.kind, CheckedKind::Publish(..)) {
+                self.seen.note_visit(&request.pseudonym, now);
+            }
+        }
         let seen = self.seen.take();
         let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
         if !committed.changed.is_empty() {
@@ -348,23 +397,35 @@ impl Service {
         commit::refused(reason, now)
     }
 
-    /// Answers from the store, and charges for what it took to read.
+    /// Answers from the store, and charges for what there is to read before it is read.
     pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
         if let Read::Announce(announce) = read {
             return self.announce(session, now, announce);
         }
-        let answered = self.store.read(|reader| match read {
-            Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
-            Read::Announce(_) => Ok(Err(Reason::Malformed)),
-            Read::Digest(query) => query.answer(reader, session, now),
-            Read::List(query) => query.answer(reader, session, now),
+        let answered = self.store.read(|reader| {
+            let envelopes = match read {
+                Read::Fetch { .. } | Read::Announce(_) => 0,
+                Read::Digest(query) => query.envelopes(reader, session, now)?,
+                Read::List(query) => query.envelopes(reader, session, now)?,
+            };
+            let price = usize::try_from(envelopes / ENVELOPES_PER_ITEM).unwrap_or(usize::MAX);
+            let (pseudonym, network) = (&session.pseudonym, session.network.as_ref());
+            if let Err(reason) = self
+                .admission
+                .take_for_reading(pseudonym, network, now, price)
+            {
+                return Ok(Err(reason));
+            }
+            match read {
+                Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
+                Read::Announce(_) => Ok(Err(Reason::Malformed)),
+                Read::Digest(query) => query.answer(reader, session, now),
+                Read::List(query) => query.answer(reader, session, now),
+            }
         });
         match answered {
-            Ok(Ok((response, envelopes))) => {
-                let price = envelopes / ENVELOPES_PER_ITEM;
-                let price = usize::try_from(price).unwrap_or(usize::MAX);
-                self.admission
-                    .penalise(&session.pseudonym, session.network.as_ref(), now, price);
+            Ok(Ok(response)) => {
+                self.seen.note_visit(&session.pseudonym, now);
                 response
             }
             Ok(Err(reason)) => self.refuse(reason, now),
@@ -497,7 +558,7 @@ fn fetch(
     };
     let mut group = Group::new(found, row.time);
     group.push(row);
-    Ok(Ok((group.into_response(), 1)))
+    Ok(Ok(group.into_response()))
 }
 
 /// A super node may leave the address out: a reconciliation tells it ids only.

@@ -19,13 +19,10 @@ pub(crate) struct Room {
 
 impl Writer {
     /// Evicts whoever's introduction lies in a revoked subtree, some at once.
-    pub(super) fn apply_revocations(
+    pub(crate) fn apply_revocations(
         &mut self,
         now: UnixMillis,
     ) -> Result<Vec<(Pseudonym, Reason)>, StoreError> {
-        self.connection
-            .prepare_cached("DELETE FROM revocations WHERE until_s <= ?1")?
-            .execute([to_sql(now.as_secs())])?;
         let rows = self.rows(
             "SELECT DISTINCT c.registration_row FROM revocations r CROSS JOIN chains c ON c.chain = r.chain LIMIT ?1",
             AT_ONCE,
@@ -123,6 +120,14 @@ impl Writer {
             .prepare_cached("DELETE FROM endings WHERE pseudonym = ?1")?
             .execute([pseudonym.as_bytes().as_slice()])?;
         self.count_forgotten(forgotten);
+        Ok(())
+    }
+
+    /// Takes revocations away that ended.
+    pub(super) fn expire_revocations(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("DELETE FROM revocations WHERE until_s <= ?1")?
+            .execute([to_sql(now.as_secs())])?;
         Ok(())
     }
 

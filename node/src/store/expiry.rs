@@ -29,6 +29,8 @@ pub struct Expired {
     pub ended: Vec<(Pseudonym, Reason)>,
     /// There is more to take away: call again.
     pub more: bool,
+    /// The time may be wrong, so only those went who were revoked.
+    pub held: bool,
 }
 
 impl Writer {
@@ -48,6 +50,7 @@ impl Writer {
         }
         let addresses = self.drop_empty_addresses(&rows)?;
         pseudonyms.append(&mut self.take_parted());
+        self.expire_revocations(now)?;
         let mut ended = self.apply_revocations(now)?;
         let more_revoked = ended.len() as i64 >= AT_ONCE;
         let (gone, more_introductions) = self.end_introductions(now, room)?;
@@ -63,6 +66,7 @@ impl Writer {
                 || more_revoked
                 || more_introductions,
             ended,
+            held: false,
         })
     }
 

@@ -29,6 +29,7 @@ use std::{
 use ailurus::{
     channel::Address,
     crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy, kdf},
+    wire::time::UnixMillis,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -141,6 +142,12 @@ impl Store {
     /// How much of everything there is.
     pub(crate) fn totals(&self) -> Totals {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the node last looked what to delete; `None` if it never did or that cannot be read.
+    pub(crate) fn kept_time(&self) -> Option<UnixMillis> {
+        let kept = self.read(|reader| reader.kept_time());
+        kept.ok().flatten()
     }
 
     /// A number that changes when another process has written to the database: a command of the operator.

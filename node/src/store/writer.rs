@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ailurus::{
     channel::{Address, ChainId, Envelope, EnvelopeId},
     crypto::Pseudonym,
-    wire::node::Load,
+    wire::{node::Load, time::UnixMillis},
 };
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension};
@@ -99,6 +99,17 @@ impl Writer {
                  ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
             )?
             .execute((LOAD, load.encode_to_vec()))?;
+        Ok(())
+    }
+
+    /// Keeps the time, to be compared with at the next start.
+    pub(crate) fn keep_time(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )?
+            .execute((TIME, now.as_millis().to_be_bytes()))?;
         Ok(())
     }
 
@@ -398,5 +409,7 @@ impl Writer {
 const STATEMENTS: usize = 128;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
+/// The row of `meta` that says when something was last looked at to be deleted, in Unix milliseconds.
+pub(super) const TIME: &str = "time";
 /// The row of `meta` that says how busy the node is.
 pub(super) const LOAD: &str = "load";

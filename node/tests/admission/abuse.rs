@@ -4,7 +4,7 @@ use ailurus::{
     channel::{Epoch, delegation_statement},
     crypto::Pseudonym,
     wire::{
-        node::{Announce, Announcement, Reason, request, response},
+        node::{Announce, Announcement, Digest, List, Reason, request, response},
         time::UnixMillis,
     },
 };
@@ -206,4 +206,66 @@ fn a_delegation_goes_with_the_last_lease() {
     assert_eq!(delegations(), 1);
     desk.bench.ask(client(2), NOW, release(&[address]));
     assert_eq!(delegations(), 0);
+}
+
+#[test]
+fn a_false_proof_is_paid_for_by_client_and_network() {
+    let desk = Desk::new(Limits {
+        items_per_second_per_network: 1,
+        items_burst_per_network: 5_000,
+        ..Limits::default()
+    });
+    let mut lease = Channel::new(1).lease(Epoch::of(NOW), desk.bench.node, client(9), EXPORTER);
+    lease.proof = Bytes::from_static(&[1; 64]);
+    let come = |number| {
+        let leases = vec![lease.clone(); 200];
+        desk.register_over(from(client(number), "192.0.2.1"), NOW, leases, None)
+    };
+    // 200 leases and 20 times as much for what was wrong with them.
+    assert_eq!(come(1), Answer::NoLease(Reason::BadProof));
+    assert_eq!(come(2), Answer::NoLease(Reason::BadProof));
+    assert_eq!(come(3), Answer::Refused(Reason::NetworkLimited));
+}
+
+#[test]
+fn whoever_asks_for_anything_was_seen() {
+    let desk = Desk::new(Limits::default());
+    let mut channel = Channel::new(1);
+    let seen = || desk.number("SELECT seen_s FROM registrations");
+    desk.come(client(1), NOW, None);
+    assert_eq!(seen(), NOW.as_secs());
+    let address = Bytes::copy_from_slice(channel.address(NOW).as_bytes());
+    let from_ms = NOW.as_millis() / 3_600_000 * 3_600_000;
+    let envelope = channel.envelope(NOW, 100);
+    let requests = [
+        channel.publish(std::slice::from_ref(&envelope)),
+        fetch(&envelope),
+        request(request::Kind::List(List {
+            address: address.clone(),
+            from_ms,
+            to_ms: from_ms + 1,
+        })),
+        request(request::Kind::Digest(Digest {
+            addresses: vec![address],
+            from_ms,
+            step_ms: 3_600_000,
+            steps: 1,
+        })),
+    ];
+    for (hours, asked) in (1..).zip(requests) {
+        let now = NOW.after(hours * HOUR);
+        desk.bench.ask(client(1), now, asked);
+        desk.tick(now);
+        assert_eq!(seen(), now.as_secs(), "hour {hours}");
+    }
+    // What is refused is no sign of life, and within the hour nothing is written.
+    let later = NOW.after(5 * HOUR - std::time::Duration::from_secs(1));
+    desk.bench.ask(client(1), later, fetch(&envelope));
+    desk.tick(later);
+    assert_eq!(seen(), NOW.after(4 * HOUR).as_secs());
+    let refused = channel.envelope(NOW, 101);
+    desk.bench
+        .ask(client(1), NOW.after(6 * HOUR), fetch(&refused));
+    desk.tick(NOW.after(6 * HOUR));
+    assert_eq!(seen(), NOW.after(4 * HOUR).as_secs());
 }
