@@ -80,7 +80,7 @@ impl Node {
         let dialling = Dialling {
             secret,
             listen,
-            dht: config.dht.clone(),
+            dht: config.dht,
         };
         let server = Server::start(Arc::clone(&endpoint), service, clock, dialling)?;
         Ok(Self {

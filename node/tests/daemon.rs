@@ -21,6 +21,7 @@ use ailurus::{
         time::UnixMillis,
     },
 };
+use ailurus_node::Store;
 use bytes::Bytes;
 
 use common::{

@@ -19,7 +19,7 @@ use ailurus::client::{
 use ailurus::crypto::NodeKey;
 use ailurus::store::StorageKey;
 use ailurus::wire::time::{Clock, UnixMillis};
-use ailurus_node::{Config, Node};
+use ailurus_node::{Config, Limits, Node};
 use tempfile::TempDir;
 
 use line::Line;
@@ -54,6 +54,11 @@ struct Net {
 
 impl Net {
     async fn new(nodes: usize) -> Self {
+        Self::with(nodes, Limits::default()).await
+    }
+
+    /// The first node has these limits.
+    async fn with(nodes: usize, mut limits: Limits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let time = Arc::new(Time::default());
         let mut net = Self {
@@ -63,7 +68,8 @@ impl Net {
         };
         for number in 0..nodes {
             let listen = "127.0.0.1:0".parse().expect("an address");
-            let config = Config::new(net.data(number), listen);
+            let mut config = Config::new(net.data(number), listen);
+            config.limits = std::mem::take(&mut limits);
             let node = Node::start(config, net.time.clone()).expect("a node");
             let line = Line::to(node.link()).await;
             net.nodes.push((node, line));
@@ -190,6 +196,17 @@ async fn the_next_poll_goes_to_another_node() {
     let report = bob.poll().await.expect("polls");
     assert!(start.elapsed() < Duration::from_millis(500));
     assert_eq!((report.nodes_reached, report.notices.len()), (1, 0));
+
+    // It is tried again later, and taken back as a standby after a while.
+    net.nodes[net.number(&best)].1.mend();
+    net.time.forward(Duration::from_secs(60));
+    assert_eq!(bob.poll().await.expect("polls").nodes_reached, 2);
+    let (down, reason) = state(&bob, &best);
+    assert_eq!(down, NodeState::Down);
+    assert!(reason.contains("answers again"), "{reason}");
+    net.time.forward(Duration::from_secs(600));
+    bob.poll().await.expect("polls");
+    assert_eq!(state(&bob, &best).0, NodeState::Standby);
     net.stop().await;
 }
 
@@ -350,6 +367,52 @@ async fn a_node_that_withholds_is_noticed_and_left() {
     let (state, reason) = state(&bob, &standby);
     assert_eq!(state, NodeState::Refused);
     assert!(reason.contains("does not have them"), "{reason}");
+    net.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_polled_node_withholds_comes_from_another() {
+    let net = Net::new(3).await;
+    let (alice, bob, channel) = net.couple().await;
+    let best = polled(&bob);
+    withhold(&net.data(net.number(&best)));
+    delivered(&alice, &channel, "do not hide this").await;
+    delivered(&alice, &channel, "nor this").await;
+    bob.poll().await.expect("polls");
+
+    net.time.forward(2 * DAY);
+    let mut notices = Vec::new();
+    for _ in 0..4 {
+        notices.extend(bob.poll().await.expect("polls").notices);
+    }
+    assert_eq!(texts(&bob, &channel), ["do not hide this", "nor this"]);
+    assert!(
+        notices.contains(&Notice::Withheld { node: best }),
+        "{notices:?}"
+    );
+    assert_eq!(state(&bob, &best).0, NodeState::Refused);
+    assert_ne!(polled(&bob), best);
+    net.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_takes_no_strangers_is_left_for_others() {
+    let limits = Limits {
+        strangers: 0,
+        ..Limits::default()
+    };
+    let net = Net::with(3, limits).await;
+    let (alice, bob, channel) = net.couple().await;
+    delivered(&alice, &channel, "through the others").await;
+    bob.poll().await.expect("polls");
+    assert_eq!(texts(&bob, &channel), ["through the others"]);
+    let full = *net.nodes[0].1.link().key();
+    for person in [&alice, &bob] {
+        let (refused, reason) = state(person, &full);
+        assert_eq!(refused, NodeState::Refused, "{reason}");
+        assert!(reason.starts_with("refused: it "), "{reason}");
+        assert_ne!(polled(person), full);
+    }
     net.stop().await;
 }
 

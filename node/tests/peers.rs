@@ -58,7 +58,7 @@ impl Place {
     }
 
     /// Registers Alice and announces the channel's address of this epoch.
-    fn serve(&self, channel: &Channel, now: UnixMillis, peers: &[&Place]) {
+    fn serve(&self, channel: &Channel, now: UnixMillis, peers: &[&Self]) {
         let epoch = Epoch::of(now);
         let lease = channel.lease(epoch, self.key, ALICE, EXPORTER);
         assert_eq!(refusals(&[self.ask(now, register(vec![lease]))]), []);
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    fn wire(&self, other: &Place, now: UnixMillis) -> Wire {
+    fn wire(&self, other: &Self, now: UnixMillis) -> Wire {
         Wire::new(&self.service, other.key, now).expect("readable")
     }
 

@@ -12,13 +12,18 @@ use std::{
 };
 
 use ailurus::{
-    channel::{Envelope, Epoch, NodeLink, delegation_statement},
+    channel::{
+        AddressKeys, Envelope, Epoch, NewChannel, NodeLink, delegation_statement, lease_statement,
+        record::{own_slot, salt},
+    },
     crypto::{NodeSecret, OsEntropy},
-    net::{Connection, NodeEndpoint, NodeOptions},
+    net::{Connection, Dht, DhtMode, NodeEndpoint, NodeOptions},
     wire::{
         content::NodeHint,
         limits::MAX_FRAME,
-        node::{Announce, Announcement, Published, Request, Response, request, response::Kind},
+        node::{
+            Announce, Announcement, Lease, Published, Request, Response, request, response::Kind,
+        },
         time::{Clock, UnixMillis},
     },
 };
@@ -67,8 +72,13 @@ impl World {
     }
 
     fn node(&self, name: &str) -> Node {
+        self.node_in(name, DhtMode::Off)
+    }
+
+    fn node_in(&self, name: &str, dht: DhtMode) -> Node {
         let listen = "127.0.0.1:0".parse().expect("an address");
-        let config = Config::new(self.dir.path().join(name), listen);
+        let mut config = Config::new(self.dir.path().join(name), listen);
+        config.dht = dht;
         let clock: Arc<dyn Clock> = Arc::<Shifted>::clone(&self.clock);
         Node::start(config, clock).expect("a node")
     }
@@ -83,24 +93,11 @@ impl World {
         let connection = phone.connect().await;
         let epoch = Epoch::of(self.now());
         assert_eq!(phone.register(&connection, channel, epoch).await, []);
-        let keys = channel.keys(epoch);
-        let until = epoch.lease_end().as_secs();
-        let statement = delegation_statement(link.key(), &keys.address, until);
         let announcement = Announcement {
-            address: Bytes::copy_from_slice(keys.address.as_bytes()),
-            until,
-            delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
             peers: peers.iter().map(|peer| hint(peer)).collect(),
-            ..Announcement::default()
+            ..delegated(link, epoch, &channel.keys(epoch))
         };
-        let announce = Announce {
-            announcements: vec![announcement],
-        };
-        let answer = ask(&connection, &request(request::Kind::Announce(announce))).await;
-        let Some(Kind::Announced(announced)) = answer.kind else {
-            panic!("{answer:?}");
-        };
-        assert_eq!(announced.refusals, []);
+        announce(&connection, announcement).await;
         Member { phone, connection }
     }
 }
@@ -137,6 +134,28 @@ impl Member {
     }
 }
 
+fn delegated(link: &NodeLink, epoch: Epoch, keys: &AddressKeys) -> Announcement {
+    let until = epoch.lease_end().as_secs();
+    let statement = delegation_statement(link.key(), &keys.address, until);
+    Announcement {
+        address: Bytes::copy_from_slice(keys.address.as_bytes()),
+        until,
+        delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+        ..Announcement::default()
+    }
+}
+
+async fn announce(connection: &Connection, announcement: Announcement) {
+    let announce = Announce {
+        announcements: vec![announcement],
+    };
+    let answer = ask(connection, &request(request::Kind::Announce(announce))).await;
+    let Some(Kind::Announced(announced)) = answer.kind else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(announced.refusals, []);
+}
+
 fn hint(link: &NodeLink) -> NodeHint {
     NodeHint {
         key: Bytes::copy_from_slice(link.key().as_bytes()),
@@ -156,7 +175,7 @@ async fn linked(nodes: &[&Node], links: i64) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE * 3, waiting).await.expect("linked");
+    timeout(PATIENCE * 6, waiting).await.expect("linked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,4 +407,77 @@ async fn a_node_that_acknowledges_and_drops_is_left() {
     // The honest two are still together.
     linked(&[&a, &honest], 1).await;
     forgetful.endpoint.close(0, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
+    let world = World::new();
+    let network = mainline::Testnet::builder(12)
+        .build()
+        .expect("sockets on loopback");
+    let mode = DhtMode::Bootstrap(network.bootstrap.iter().take(3).cloned().collect());
+    let epoch = Epoch::of(world.now());
+    let access = NewChannel::create(epoch, &mut OsEntropy).access;
+    let keys = access.address_keys(epoch).expect("an honest channel");
+    let signer = access
+        .record_signer(epoch)
+        .expect("derived")
+        .expect("a writer");
+    let secret = access.record_secret(epoch);
+    let (a, b) = (
+        world.node_in("a", mode.clone()),
+        world.node_in("b", mode.clone()),
+    );
+    let join = async |node: &Node, record| {
+        let link = node.link();
+        let phone = Phone::new(link);
+        let connection = phone.connect().await;
+        let end = epoch.lease_end().as_secs();
+        let statement = lease_statement(
+            &connection.exporter().expect("complete"),
+            link.key().as_bytes(),
+            phone.pseudonym.as_bytes(),
+            &keys.address,
+            end,
+        );
+        let lease = Lease {
+            blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
+            access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+            epoch: epoch.number(),
+            lease_end: end,
+            proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+            ..Lease::default()
+        };
+        assert_eq!(
+            refusals(&[ask(&connection, &register(vec![lease])).await]),
+            []
+        );
+        let announcement = Announcement {
+            record_key: Bytes::copy_from_slice(signer.key().as_bytes()),
+            record_secret: Bytes::copy_from_slice(secret.expose()),
+            record,
+            ..delegated(link, epoch, &keys)
+        };
+        announce(&connection, announcement).await;
+    };
+    let record = signer.sign(&secret, a.link(), world.now(), &mut OsEntropy);
+    join(&a, Some(record.to_wire())).await;
+    let dht = Dht::client(&mode)
+        .await
+        .expect("a socket")
+        .expect("it is on");
+    let slot = salt(own_slot(a.link().key(), signer.key()));
+    let put = async {
+        while dht
+            .read(signer.key().as_bytes(), &slot)
+            .await
+            .expect("nodes answer")
+            .is_none()
+        {
+            sleep(Duration::from_millis(300)).await;
+        }
+    };
+    timeout(PATIENCE * 3, put).await.expect("put");
+    join(&b, None).await;
+    linked(&[&a, &b], 1).await;
 }

@@ -1,21 +1,49 @@
 //! The node under test: the daemon itself, in its own process.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use ailurus::channel::NodeLink;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{Failure, beside, clock::BenchClock, folder, process::Process};
 
 /// Where a daemon keeps what it has; it outlives the daemon.
-pub struct NodeFolder(TempDir);
+pub struct NodeFolder {
+    folder: TempDir,
+    metrics: SocketAddr,
+}
 
 impl NodeFolder {
     /// Empty.
     pub fn new() -> Result<Self, Failure> {
         let folder = folder()?;
-        std::fs::write(folder.path().join("node.toml"), LIMITS)?;
-        Ok(Self(folder))
+        // A port that nobody uses at this moment.
+        let metrics = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let config = format!("metrics = \"{metrics}\"\n{LIMITS}");
+        std::fs::write(folder.path().join("node.toml"), config)?;
+        Ok(Self { folder, metrics })
+    }
+
+    /// What the running daemon counts under a name, without the prefix that all have.
+    pub async fn metric(&self, name: &str) -> Result<u64, Failure> {
+        let mut stream = TcpStream::connect(self.metrics).await?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        let value = text.lines().find_map(|line| {
+            let (found, value) = line.strip_prefix("ailurus_node_")?.split_once(' ')?;
+            (found == name).then_some(value)
+        });
+        Ok(value.ok_or("the node does not count that")?.parse()?)
     }
 
     /// The daemon's database.
@@ -24,7 +52,7 @@ impl NodeFolder {
     }
 
     fn data(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.folder.path().join("data")
     }
 
     fn spawn(&self, clock: BenchClock) -> Result<Process, Failure> {
@@ -34,7 +62,7 @@ impl NodeFolder {
                 .arg(self.data())
                 .args(["--listen", "127.0.0.1:0"])
                 .arg("--config")
-                .arg(self.0.path().join("node.toml"))
+                .arg(self.folder.path().join("node.toml"))
                 .arg(format!("--clock-offset={}s", clock.offset_s()))
                 .arg("--trust-clock")
                 .env("AILURUS_LOG", "error"),
@@ -84,6 +112,17 @@ impl NodeProcess {
         &self.link
     }
 
+    /// Seconds of processor time that it has used.
+    pub fn cpu_s(&self) -> Result<f64, Failure> {
+        let id = self.process.id();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The second field, a name, is in parentheses; user and system time are the 14th and 15th.
+        let (_, rest) = stat.rsplit_once(')').ok_or("/proc has no stat")?;
+        let times = rest.split_whitespace().skip(11).take(2);
+        let ticks = times.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        Ok(ticks / TICKS_PER_S)
+    }
+
     /// Its resident size in KiB.
     pub fn resident_kib(&self) -> Result<f64, Failure> {
         let id = self.process.id();
@@ -101,6 +140,8 @@ impl NodeProcess {
     }
 }
 
+/// The unit of times in /proc, the same on all of Linux's architectures that matter.
+const TICKS_PER_S: f64 = 100.0;
 const START: Duration = Duration::from_secs(60);
 
 const LIMITS: &str = "[limits]

@@ -3,9 +3,11 @@
 mod asleep;
 mod catch_up;
 mod empty_poll;
+mod failover;
 mod fan_out;
 mod idle;
 mod jvm;
+mod node_cost;
 mod phone;
 mod publish;
 mod reconcile;
@@ -24,6 +26,8 @@ pub const SUITES: &[Suite] = &[
     restart::SUITE,
     asleep::SUITE,
     reconcile::SUITE,
+    failover::SUITE,
+    node_cost::SUITE,
     phone::SUITE,
     jvm::SUITE,
 ];
@@ -36,6 +40,8 @@ pub fn play(role: &[String]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     let played = match name.as_str() {
         publish::ROLE => runtime.block_on(publish::play(arguments)),
+        failover::ROLE => runtime.block_on(failover::play(arguments)),
+        node_cost::ROLE => runtime.block_on(node_cost::play(arguments)),
         fan_out::ROLE => runtime.block_on(fan_out::play(arguments)),
         phone::COLD_START => phone::play_cold_start(arguments),
         phone::POLL => runtime.block_on(phone::play_poll(arguments)),

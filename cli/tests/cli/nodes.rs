@@ -72,6 +72,10 @@ fn nodes_are_listed_added_and_removed_without_a_network() {
     assert!(!node["reason"].as_str().unwrap().is_empty());
 
     world.stop_node();
+    let output = alice.run(&["sync"]);
+    assert_eq!(output.status.code(), Some(1));
+    let (_, error) = texts_of(&output);
+    assert!(error.contains("ailurus nodes --why"), "{error}");
     let others = [nobody(0xa1), nobody(0xa2)];
     for other in &others {
         alice.ok(&["node", "add", &other.to_string()]);
@@ -106,6 +110,21 @@ fn nodes_are_listed_added_and_removed_without_a_network() {
     world.restart_node();
     alice.ok(&["sync"]);
     assert_eq!(alice.json(&["nodes", "--json"]).len(), 1);
+
+    // One that does not answer while another does is down.
+    alice.ok(&["node", "add", &others[0].to_string()]);
+    alice.ok(&["sync"]);
+    let nodes = alice.json(&["nodes", "--json"]);
+    assert_eq!(
+        (&nodes[0]["link"], &nodes[0]["state"]),
+        (&json!(world.node_link), &json!("active"))
+    );
+    assert_eq!(
+        (&nodes[1]["state"], &nodes[1]["load"]),
+        (&json!("down"), &Value::Null)
+    );
+    let drawn = alice.ok(&["nodes", "--why"]);
+    assert!(drawn.contains("✗ down"), "{drawn}");
 }
 
 #[test]

@@ -338,9 +338,8 @@ impl<'a> Round<'a> {
         let comparing = comparison::compare(self.inner, &audit, &told);
         let limit = Instant::now() + COMPARISON;
         let limit = self.deadline.map_or(limit, |end| end.min(limit));
-        let compared = match within(Some(limit), comparing).await {
-            Some(compared) => compared,
-            None => return,
+        let Some(compared) = within(Some(limit), comparing).await else {
+            return;
         };
         self.report.bytes_sent += compared.bytes.0;
         self.report.bytes_received += compared.bytes.1;

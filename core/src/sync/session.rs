@@ -80,8 +80,9 @@ impl Session {
     pub fn registered(&mut self) {
         self.work.leases = false;
         self.registrations = self.registrations.saturating_add(1);
-        // What was leased just now was not in an earlier answer.
+        // What was leased just now was not in an earlier answer, and the node has not been told of it.
         self.synced = false;
+        self.work.announces = true;
     }
 
     /// The node's `Hello` says how many leases it holds; returns true if they must be registered again, because
@@ -165,6 +166,25 @@ mod tests {
         session.registered();
         assert!(session.hello(1, 3));
         session.caught_up();
+        assert_eq!(session.next(), Step::Announce);
+        session.announced();
+        assert_eq!(session.next(), Step::Idle);
+    }
+
+    #[test]
+    fn what_was_leased_is_announced_once() {
+        let mut session = Session::new(Work {
+            leases: true,
+            ..Work::default()
+        });
+        session.registered();
+        session.caught_up();
+        assert_eq!(session.next(), Step::Announce);
+        session.announced();
+        session.set_work(Work {
+            announces: true,
+            ..Work::default()
+        });
         assert_eq!(session.next(), Step::Idle);
     }
 }

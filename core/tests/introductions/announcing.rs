@@ -163,7 +163,7 @@ fn a_node_is_told_again_after_20_hours_or_when_something_changed() {
     );
     assert_eq!(told(&mut alice, hours(20)).len(), 2);
     // Another node of ours.
-    alice.engine.add_node(&other_link(1)).unwrap();
+    alice.engine.add_node(&other_link(1), hours(20)).unwrap();
     let again = told(&mut alice, hours(20));
     assert_eq!(again.len(), 2);
     assert_eq!(again[0].peers.len(), 1);
@@ -172,7 +172,7 @@ fn a_node_is_told_again_after_20_hours_or_when_something_changed() {
     meet(&mut bob, &mut alice, "friends");
     alice.register(hours(20));
     told(&mut alice, hours(20));
-    bob.engine.add_node(&other_link(3)).unwrap();
+    bob.engine.add_node(&other_link(3), hours(20)).unwrap();
     bob.hear(0, hours(20));
     bob.settle(hours(20));
     alice.take(&bob.publish(hours(20)), hours(20));

@@ -305,7 +305,7 @@ fn a_refused_introduction_does_not_keep_us_out() {
         assert_eq!(shown(&again[0].request), None);
         alice
             .engine
-            .registered(&node(), &again[0], &Registered::default())
+            .registered(&node(), &again[0], &Registered::default(), NOW)
             .unwrap();
         assert!(!alice.engine.work(&node(), NOW).unwrap().leases);
         // A day later it may be welcome.

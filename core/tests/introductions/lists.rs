@@ -15,9 +15,11 @@ fn lists(phone: &mut Phone) -> Vec<Vec<(String, Option<u32>, bool)>> {
         .into_iter()
         .map(|list| {
             let listed = list.nodes.into_iter();
-            listed
+            let mut listed: Vec<_> = listed
                 .map(|node| (node.node.unwrap().host, node.hop_count, node.introduces))
-                .collect()
+                .collect();
+            listed.sort();
+            listed
         })
         .collect()
 }
@@ -64,15 +66,15 @@ fn nodes_that_others_could_not_know_are_told_once() {
     bob.settle(hours(5));
     assert_eq!(bob.waiting(), 0, "told already");
     // A node that another member named needs no second word.
-    alice.engine.add_node(&other_link(1)).unwrap();
+    alice.engine.add_node(&other_link(1), hours(5)).unwrap();
     alice.settle(hours(5));
     assert_eq!(alice.waiting(), 0);
     // Another one is news, though not at once.
-    bob.engine.add_node(&other_link(3)).unwrap();
+    bob.engine.add_node(&other_link(3), hours(5)).unwrap();
     bob.settle(hours(5));
     assert_eq!(lists(&mut bob).len(), 1);
     bob.publish(hours(5));
-    bob.engine.add_node(&other_link(4)).unwrap();
+    bob.engine.add_node(&other_link(4), hours(5)).unwrap();
     bob.settle(hours(5));
     assert_eq!(lists(&mut bob).len(), 0);
     bob.settle(hours(6));

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod chains;
+mod disk;
 mod hostile;
 mod lists;
 mod world;

@@ -63,7 +63,7 @@ pub fn hops(number: usize) -> HopCount {
 
 pub struct Phone {
     pub engine: Engine,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl Phone {
@@ -77,7 +77,7 @@ impl Phone {
         let path = folder.path().join("profile.db");
         Self {
             engine: Engine::create(&path, &key, name, nodes).unwrap(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -91,7 +91,7 @@ impl Phone {
         let mut batches = Vec::new();
         for publication in self.engine.publish(&node(), now).unwrap().0 {
             self.engine
-                .published(&node(), &publication, &Default::default())
+                .published(&node(), &publication, &Default::default(), now)
                 .unwrap();
             let Some(Kind::Publish(publish)) = publication.request.kind else {
                 panic!("a publication publishes");
@@ -162,7 +162,7 @@ impl Phone {
                 ..Registered::default()
             };
             self.engine
-                .registered(&node(), &registration, &answer)
+                .registered(&node(), &registration, &answer, now)
                 .unwrap();
             requests.push(registration.request);
         }

@@ -101,8 +101,13 @@ impl Peers {
                 }
             }
         }
-        self.nodes
-            .retain(|key, node| node.state == State::Linked || known.contains(key));
+        self.nodes.retain(|key, node| {
+            if !known.contains(key) {
+                // Nobody names it any more: its link ends, and then it goes.
+                node.addresses.clear();
+            }
+            node.state == State::Linked || known.contains(key)
+        });
     }
 
     /// What is to be done now. `covered` says which addresses a node follows here by itself.

@@ -209,7 +209,7 @@ impl Committer {
             let _ = reply.send(response);
         }
         if !committed.stored.is_empty() {
-            self.hub.offer(&committed.stored, &self.live);
+            self.hub.offer(&committed.stored);
             self.live.push(committed.stored, end, metrics);
         }
         self.live.reload(&committed.changed);

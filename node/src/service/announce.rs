@@ -72,13 +72,12 @@ impl Service {
         if sound.is_empty() {
             return Ok(announced);
         }
-        let limit = self.limits.registrations;
         let network = session.network;
         let network = network.map(|network| self.store.network_id(&network.to_bytes()));
         let refused = self.store.write(|writer| {
             let mut refused = HashMap::new();
             for (index, checked) in &sound {
-                if let Some(reason) = store(writer, now, checked, network.as_ref(), limit)? {
+                if let Some(reason) = store(writer, now, checked, network.as_ref())? {
                     refused.insert(*index, reason);
                 }
             }
@@ -190,14 +189,13 @@ fn store(
     now: UnixMillis,
     checked: &Checked,
     network: Option<&NetworkId>,
-    limit: u64,
 ) -> Result<Option<Reason>, StoreError> {
     let address = &checked.delegation.keys.address;
     let place = checked
         .place
         .as_ref()
         .map(|(key, secret)| (key.as_bytes(), secret.expose()));
-    let refused = writer.delegate(&checked.delegation, place, network, limit)?;
+    let refused = writer.delegate(&checked.delegation, place, network, DELEGATIONS)?;
     if refused.is_some() {
         return Ok(refused);
     }
@@ -228,3 +226,5 @@ fn place(announcement: &Announcement) -> Result<Option<(RecordKey, RecordSecret)
 
 /// A record is signed anew after this time, which is half of its life.
 const RECORD_RENEWED: Duration = Duration::from_secs(24 * 3_600);
+/// Addresses with a delegation, about 500 bytes each on disk.
+const DELEGATIONS: u64 = 131_072;

@@ -41,6 +41,11 @@ impl Line {
     pub fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
     }
+
+    /// From now on everything passes again.
+    pub fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
 }
 
 async fn forward(front: Arc<UdpSocket>, node: SocketAddr, cut: Arc<AtomicBool>) {

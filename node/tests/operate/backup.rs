@@ -8,10 +8,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use ailurus::{
-    channel::{Envelope, Epoch},
+    channel::{AccessKind, Envelope, Epoch, NodeLink},
+    client::{Client, Options, Page},
+    store::StorageKey,
     wire::node::Reason,
 };
 use bytes::Bytes;
@@ -78,7 +81,7 @@ async fn a_backup_while_clients_publish_is_whole_and_restores_the_node() {
         })
     };
     while *acknowledged.lock().expect("whole") < 500 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let before = *acknowledged.lock().expect("whole");
     let made = {
@@ -89,7 +92,7 @@ async fn a_backup_while_clients_publish_is_whole_and_restores_the_node() {
     assert!(made.contains("node.backup"), "{made}");
     let after = *acknowledged.lock().expect("whole");
     while *acknowledged.lock().expect("whole") < after + 100 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.store(true, Ordering::Relaxed);
     publisher.await.expect("no refusal");
@@ -166,9 +169,26 @@ async fn a_backup_is_private_and_overwrites_nothing() {
     let error = fails(2, operator(&data, &["backup", name]));
     assert!(error.contains("there already"), "{error}");
     assert_eq!(fs::read(&file).expect("read"), bytes);
-    // The daemon has ended: this reads the database by itself.
+    // The daemon has ended: this reads the database by itself. Another backup into this file was broken off.
     let second = dir.path().join("second");
+    let unfinished = dir.path().join("second.unfinished");
+    fs::write(&unfinished, vec![1; 1 << 20]).expect("written");
     ok(&data, &["backup", second.to_str().expect("plain")]);
+    let whole = dir.path().join("whole");
+    ok(&whole, &["restore", second.to_str().expect("plain")]);
+    assert!(!unfinished.exists());
+    // One that is under way is not disturbed.
+    let held = fs::File::create(&unfinished).expect("made");
+    held.lock().expect("locked");
+    fs::remove_file(&second).expect("removed");
+    let error = fails(
+        1,
+        operator(&data, &["backup", second.to_str().expect("plain")]),
+    );
+    assert!(
+        error.contains("another backup") && unfinished.exists(),
+        "{error}"
+    );
 
     let error = fails(2, operator(&dir.path().join("none"), &["backup", "x"]));
     assert!(error.contains("holds no node"), "{error}");
@@ -296,13 +316,13 @@ async fn a_node_at_its_quota_refuses_new_envelopes_keeps_the_old_and_says_so_onc
     );
     // Any command that writes makes the daemon look at once.
     ok(&data, &["invite", "--label", "one"]);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while json(&data, &["status", "--json"])["load"]["storage_permille"] != 1_000 {
-        assert!(std::time::Instant::now() < deadline, "the load is not told");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(Instant::now() < deadline, "the load is not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     ok(&data, &["invite", "--label", "two"]);
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     let (code, _, log) = daemon.end(libc::SIGTERM);
     assert_eq!(code, Some(0));
     assert_eq!(
@@ -311,4 +331,64 @@ async fn a_node_at_its_quota_refuses_new_envelopes_keeps_the_old_and_says_so_onc
         "one line names it twice: {log}"
     );
     assert_eq!(log.matches("nearly as much").count(), 1, "{log}");
+}
+
+/// A profile of somebody who uses these nodes.
+fn person(dir: &Path, name: &str, nodes: &[NodeLink]) -> Client {
+    let key = StorageKey::from_bytes([1; 32]);
+    Client::create(&dir.join(name), &key, name, nodes, Options::default()).expect("a profile")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_miss_nothing_that_came_after_the_backup_if_another_node_has_it() {
+    let dir = temp();
+    let (first, new) = (dir.path().join("first"), dir.path().join("new"));
+    let second = dir.path().join("second");
+    let mut restored = Daemon::start(&first, &[]);
+    let other = Daemon::start(&second, &[]);
+    let nodes = [restored.link.clone(), other.link.clone()];
+    let (alice, bob) = (
+        person(dir.path(), "Alice", &nodes),
+        person(dir.path(), "Bob", &nodes),
+    );
+    let channel = alice.create_channel("family").expect("a channel");
+    alice.poll().await.expect("polled");
+    let link = alice
+        .link(&channel, AccessKind::Full, true)
+        .expect("a link");
+    bob.join(&link.parse().expect("it parses"), None)
+        .expect("joined");
+    bob.poll().await.expect("polled");
+    alice.send(&channel, "before").expect("queued");
+    alice.poll().await.expect("polled");
+    let file = dir.path().join("node.backup");
+    ok(&first, &["backup", file.to_str().expect("plain")]);
+    for text in ["after", "long after"] {
+        let id = alice.send(&channel, text).expect("queued");
+        let sent = alice.wait_delivered(&id, Duration::from_secs(10)).await;
+        assert!(sent.expect("no error").is_some(), "{text} is delivered");
+    }
+    drop(restored);
+    ok(&new, &["restore", file.to_str().expect("plain")]);
+    restored = Daemon::start(&new, &[]);
+    assert_eq!(restored.link, nodes[0]);
+    // The two complete each other; then the one that had everything is gone.
+    let envelopes = |dir: &Path| json(dir, &["status", "--json"])["envelopes"].as_u64();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while envelopes(&new) < envelopes(&second) {
+        assert!(
+            Instant::now() < deadline,
+            "the restored node is not complete"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(other);
+    bob.poll().await.expect("polled");
+    bob.poll().await.expect("polled");
+    let messages = bob.messages(&channel, Page::Latest, 10).expect("messages");
+    let texts: Vec<&str> = messages
+        .iter()
+        .map(|message| message.text.as_str())
+        .collect();
+    assert_eq!(texts, ["before", "after", "long after"]);
 }

@@ -247,3 +247,21 @@ fn status_names_the_nodes_that_serve_the_same_addresses() {
         assert!(drawn.contains(part), "{part}: {drawn}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revoked_while_the_node_is_stopped_ends_when_it_starts() {
+    let dir = temp();
+    let daemon = Daemon::start(dir.path(), &[]);
+    let (link, introduction, secret) = invite(dir.path(), &["--label", "one"]).into_parts();
+    let alice = Phone::new(&link);
+    let connection = alice.connect().await;
+    let registered = register(&alice, &connection, &link, &introduction, &secret).await;
+    assert_eq!(registered.expect("admitted").hop_count, Some(1));
+    drop(daemon);
+    let told = ok(dir.path(), &["revoke", "one"]);
+    assert!(told.contains("1 client"), "{told}");
+    let _daemon = Daemon::start(dir.path(), &[]);
+    let connection = alice.connect().await;
+    connection.established().await.expect("connected");
+    assert_eq!(ended(&connection).await, Reason::Revoked);
+}

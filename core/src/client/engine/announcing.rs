@@ -47,8 +47,9 @@ impl Engine {
             let stored = node_by_key(tx, node)?;
             let now = time_at(&stored, now);
             let mut due = Vec::new();
+            let own = others(tx, &stored)?;
             for access in leased(tx, now)? {
-                let peers = peers(tx, &stored, &access)?;
+                let peers = peers(tx, &stored, &own, &access)?;
                 for (to_tell, end) in due_of(tx, &stored, &access, &peers, now)? {
                     let keys = addresses.keys(&access, to_tell.epoch)?;
                     let until = end.as_secs();
@@ -168,8 +169,9 @@ impl Announcing {
 
 /// Whether a node is to be told something.
 pub(super) fn announces(tx: &Tx<'_>, stored: &StoredNode, now: UnixMillis) -> Result<bool, Error> {
+    let own = others(tx, stored)?;
     for access in leased(tx, now)? {
-        let peers = peers(tx, stored, &access)?;
+        let peers = peers(tx, stored, &own, &access)?;
         if !due_of(tx, stored, &access, &peers, now)?.is_empty() {
             return Ok(true);
         }
@@ -220,12 +222,22 @@ fn is_found(access: &StoredAccess, epoch: Epoch, now: UnixMillis) -> bool {
     access.retired.is_none() && epoch >= Epoch::of(now)
 }
 
+/// Our nodes but this one.
+fn others(tx: &Tx<'_>, node: &StoredNode) -> Result<Vec<NodeLink>, Error> {
+    let links = kept_nodes(tx)?.into_iter().map(|node| node.link);
+    Ok(links.filter(|link| link.key() != node.link.key()).collect())
+}
+
 /// The other nodes that serve a channel, as far as we know: ours first, then those of its link and members.
-fn peers(tx: &Tx<'_>, node: &StoredNode, access: &StoredAccess) -> Result<Vec<NodeLink>, Error> {
-    let own = kept_nodes(tx)?.into_iter().map(|node| node.link);
+fn peers(
+    tx: &Tx<'_>,
+    node: &StoredNode,
+    own: &[NodeLink],
+    access: &StoredAccess,
+) -> Result<Vec<NodeLink>, Error> {
     let named = tx.named_nodes(access.channel)?.into_iter();
     let mut peers: Vec<NodeLink> = Vec::new();
-    for link in own.chain(named.map(|named| named.link)) {
+    for link in own.iter().cloned().chain(named.map(|named| named.link)) {
         let new =
             link.key() != node.link.key() && peers.iter().all(|peer| peer.key() != link.key());
         if new && peers.len() < MAX_PEERS {

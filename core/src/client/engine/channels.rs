@@ -118,8 +118,10 @@ impl Engine {
                 name: stored.name,
                 nodes: hints(tx)?,
             };
-            hint_own(tx, row, &link.nodes, now)?;
-            Ok(link.to_text()?)
+            let text = link.to_text()?;
+            // Not all hints may have had room.
+            hint_own(tx, row, &text.parse::<Link>()?.nodes, now)?;
+            Ok(text)
         })
     }
 

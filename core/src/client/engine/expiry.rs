@@ -11,6 +11,7 @@ use crate::wire::{
 
 use super::{
     Change, Engine, Error, Message, Notice,
+    introductions::drop_ended,
     node_lists::tell_all,
     outgoing::queue_sealed,
     rotation::{notice_content, repeat_due},
@@ -46,6 +47,7 @@ impl Engine {
                 tx.drop_ended_leases(time)?;
                 tx.drop_announced(Epoch::of(time).previous())?;
                 tx.drop_old_introductions(time.before(INTRODUCTION_LIFETIME))?;
+                drop_ended(tx, time)?;
             }
             // With no node in reach the own clock has to do: a person should learn that nothing went out.
             let disagree = !clocks.is_empty() && deletion_time(now, &clocks).is_none();

@@ -20,7 +20,7 @@ use crate::wire::{
 
 use super::{
     Engine, Error, adjusted,
-    node_lists::{own_list, tell},
+    node_lists::{own_nodes, tell},
     nodes::{choose, offer},
     outgoing::queue,
     view::channel_row,
@@ -65,8 +65,8 @@ impl Engine {
             if tx.channel(row)?.state == ChannelState::Moved {
                 return Err(Error::Moved);
             }
-            let list = own_list(tx, true, now)?;
-            if !list.nodes.iter().any(|node| node.introduces) {
+            let own = own_nodes(tx, now)?;
+            if !own.iter().any(|node| node.introduces) {
                 return Err(Error::NoIntroduction);
             }
             if !tx.told(row)?.introduces {
@@ -78,7 +78,7 @@ impl Engine {
                     },
                 )?;
             }
-            tell(tx, row, now, entropy)
+            tell(tx, row, &own, now, entropy)
         })
     }
 
@@ -121,6 +121,16 @@ pub(super) fn hop_count(tx: &Tx<'_>, node: &NodeKey, now: UnixMillis) -> Result<
         .introduction(node)?
         .filter(|held| held.introduction.expiry() > now)
         .map_or(HopCount::STRANGER, |held| held.introduction.hop_count()))
+}
+
+/// Wipes introductions whose time is over.
+pub(super) fn drop_ended(tx: &Tx<'_>, now: UnixMillis) -> Result<(), Error> {
+    for held in tx.introductions()? {
+        if held.introduction.expiry() <= now {
+            tx.remove_introduction(held.introduction.node())?;
+        }
+    }
+    Ok(())
 }
 
 /// Asks members of a channel for introductions to the nodes where they bring us nearer.
@@ -308,12 +318,11 @@ fn keep(
     secret: &HolderSecret,
     now: UnixMillis,
 ) -> Result<(), Error> {
-    if let Some(held) = tx.introduction(introduction.node())?
-        && !betters(introduction, &held.introduction, now)
-    {
-        return Ok(());
+    match tx.introduction(introduction.node())? {
+        Some(held) if !betters(introduction, &held.introduction, now) => Ok(()),
+        None if tx.introductions()?.len() >= MAX_HELD => Ok(()),
+        _ => Ok(tx.put_introduction(introduction, secret)?),
     }
-    Ok(tx.put_introduction(introduction, secret)?)
 }
 
 /// Nearer, or as near for longer; and where the one held ends soon, whatever lasts longer.
@@ -345,5 +354,7 @@ const MAX_OPEN: u32 = 16;
 const GIVEN_AGAIN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Whoever asks under many names cannot use up the quota of our subtree.
 const MAX_GRANTS: u32 = 32;
+/// Introductions held at once; who keeps five nodes needs no more.
+const MAX_HELD: usize = 64;
 /// How long before its end an introduction is asked for anew.
 const RENEWED_BEFORE: Duration = Duration::from_secs(14 * DAY.as_secs());

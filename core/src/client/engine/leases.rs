@@ -153,7 +153,7 @@ impl Engine {
                     }
                     Some(why) => {
                         refused.push(reason(why));
-                        unwanted = unwanted.or(Unwanted::of(why));
+                        unwanted = unwanted.or_else(|| Unwanted::of(why));
                     }
                     None => tx.put_lease(stored.row, *access, *epoch, *end)?,
                 }

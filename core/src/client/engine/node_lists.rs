@@ -159,11 +159,12 @@ pub(super) fn tell_all(
     now: UnixMillis,
     entropy: &mut dyn Entropy,
 ) -> Result<(), Error> {
+    let own = own_nodes(tx, now)?;
     for channel in tx.channels()? {
         if channel.state == ChannelState::Moved {
             continue;
         }
-        match tell(tx, channel.row, now, entropy) {
+        match tell(tx, channel.row, &own, now, entropy) {
             Ok(()) => {}
             Err(Error::OutboxFull(_)) => return Ok(()),
             Err(error) => return Err(error),
@@ -179,11 +180,18 @@ pub(super) fn tell_all(
 pub(super) fn tell(
     tx: &Tx<'_>,
     channel: ChannelRow,
+    own: &[ListedNode],
     now: UnixMillis,
     entropy: &mut dyn Entropy,
 ) -> Result<(), Error> {
     let told = tx.told(channel)?;
-    let list = own_list(tx, told.introduces, now)?;
+    let nodes = own.iter().map(|listed| ListedNode {
+        introduces: listed.introduces && told.introduces,
+        ..listed.clone()
+    });
+    let list = NodeList {
+        nodes: nodes.collect(),
+    };
     let tag = tx.told_tag(&list.encode_to_vec());
     let reader = tx.newest_reader(channel)?;
     if told.tag == Some(tag) {
@@ -224,18 +232,23 @@ pub(super) fn tell(
     )?)
 }
 
-/// Our own nodes as members are told of them.
-pub(super) fn own_list(tx: &Tx<'_>, introduces: bool, now: UnixMillis) -> Result<NodeList, Error> {
+/// Our own nodes as members are told of them where we introduce.
+pub(super) fn own_nodes(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<ListedNode>, Error> {
     let mut nodes = Vec::new();
     for node in kept_nodes(tx)?.into_iter().take(*NODES_KEPT.end()) {
         let hop_count = hop_count(tx, node.link.key(), now)?;
         nodes.push(ListedNode {
             node: Some(node.link.to_hint()),
             hop_count: hop_count.to_wire(),
-            introduces: introduces && hop_count.next().is_some(),
+            introduces: hop_count.next().is_some(),
         });
     }
-    Ok(NodeList { nodes })
+    // In whatever order they are kept, the list is the same.
+    nodes.sort_by(|one, two| {
+        let key = |listed: &ListedNode| listed.node.as_ref().map(|node| node.key.clone());
+        key(one).cmp(&key(two))
+    });
+    Ok(nodes)
 }
 
 const MAX_CANDIDATES: usize = 64;

@@ -21,10 +21,10 @@ use ailurus::{
 };
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    task::{Id, JoinHandle, JoinSet},
 };
 
-use super::{Shared, live::Live};
+use super::Shared;
 use crate::{
     peers::{Acknowledged, End, Peers, Plan},
     service::Stored,
@@ -42,6 +42,8 @@ pub(super) struct Hub {
 struct Handle {
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
+    /// What the other node follows here, so that it is pushed and need not be forwarded.
+    pushed: HashSet<Address>,
 }
 
 /// What a link's task and the others tell each other.
@@ -94,10 +96,12 @@ impl Tasks {
             secret,
             peers: Peers::new(*shared.service.node()),
             links: JoinSet::new(),
+            tasks: HashMap::new(),
             following: u64::MAX,
             covered: HashMap::new(),
             working: Vec::new(),
             next_update: UnixMillis::default(),
+            may_update: UnixMillis::default(),
         };
         let mut tasks = vec![tokio::spawn(supervisor.run())];
         if dialling.dht.is_on() {
@@ -123,21 +127,19 @@ impl Drop for Tasks {
 
 impl Hub {
     /// Hands over what was committed; never waits.
-    pub(super) fn offer(&self, stored: &[Stored], live: &Live) {
+    pub(super) fn offer(&self, stored: &[Stored]) {
         let links = self.links();
         if links.is_empty() || stored.iter().all(|stored| stored.peer) {
             return;
         }
         let everything: Arc<[Stored]> = stored.iter().filter(|one| !one.peer).cloned().collect();
-        for (node, handle) in links.iter() {
-            // What it follows here is pushed to it.
-            let pushed = live.following(&pseudonym(node));
-            let offer = if pushed.is_empty() {
+        for handle in links.values() {
+            let offer = if handle.pushed.is_empty() {
                 Arc::clone(&everything)
             } else {
                 let others = everything.iter();
                 others
-                    .filter(|stored| !pushed.contains(&stored.address))
+                    .filter(|stored| !handle.pushed.contains(&stored.address))
                     .cloned()
                     .collect()
             };
@@ -177,6 +179,8 @@ struct Supervisor {
     secret: Arc<PseudonymSecret>,
     peers: Peers,
     links: JoinSet<(NodeKey, End, Acknowledged)>,
+    /// Whose link each task is: one that panics does not say.
+    tasks: HashMap<Id, NodeKey>,
     /// As of which change `covered` is.
     following: u64,
     /// What other nodes follow here by themselves.
@@ -184,6 +188,7 @@ struct Supervisor {
     /// Nodes whose link has come as far as following.
     working: Vec<NodeKey>,
     next_update: UnixMillis,
+    may_update: UnixMillis,
 }
 
 impl Supervisor {
@@ -191,19 +196,31 @@ impl Supervisor {
         let mut tick = tokio::time::interval(TICK);
         loop {
             let ended = tokio::select! {
-                Some(ended) = self.links.join_next(), if !self.links.is_empty() => Some(ended),
+                Some(ended) = self.links.join_next_with_id(), if !self.links.is_empty() => Some(ended),
                 _ = tick.tick() => None,
             };
             let now = self.shared.clock.now();
             let mut changed = ended.is_some();
             match ended {
-                Some(Ok((node, end, acknowledged))) => self.ended(now, &node, &end, acknowledged),
-                // A link's task panicked; its node stays linked for the plan until the node starts again.
-                Some(Err(error)) => tracing::error!(%error, "a link to another node broke"),
+                Some(Ok((task, (node, end, acknowledged)))) => {
+                    self.tasks.remove(&task);
+                    self.ended(now, &node, &end, acknowledged);
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a link to another node broke");
+                    if let Some(node) = self.tasks.remove(&error.id()) {
+                        let end = End::Failed(error.to_string());
+                        self.ended(now, &node, &end, Acknowledged::default());
+                    }
+                }
                 None => {}
             }
-            if now >= self.next_update || self.shared.service.take_neighbours_changed() {
+            // Clients come and go all the time; what they change may wait for a moment.
+            if now >= self.next_update
+                || (now >= self.may_update && self.shared.service.take_neighbours_changed())
+            {
                 self.next_update = now.after(UPDATE_EVERY);
+                self.may_update = now.after(UPDATE_AT_MOST);
                 changed = true;
                 if let Err(error) = self.update(now).await {
                     tracing::warn!(%error, "what is known of other nodes cannot be read");
@@ -226,6 +243,9 @@ impl Supervisor {
                     .map(|node| (*node, self.shared.live.following(&pseudonym(node))))
                     .filter(|(_, addresses)| !addresses.is_empty())
                     .collect();
+                for (node, handle) in self.shared.hub.links().iter_mut() {
+                    handle.pushed = self.covered.get(node).cloned().unwrap_or_default();
+                }
                 for plan in self.peers.plan(now, &self.covered) {
                     self.carry_out(now, plan);
                 }
@@ -293,11 +313,12 @@ impl Supervisor {
         let handle = Handle {
             commands,
             status: Arc::clone(&status),
+            pushed: self.covered.get(&node).cloned().unwrap_or_default(),
         };
         self.shared.hub.links().insert(node, handle);
         tracing::debug!(node = ?link, addresses = leases.len(), "dialling another node");
         let shared = Arc::clone(&self.shared);
-        self.links.spawn(async move {
+        let task = self.links.spawn(async move {
             let driven = link::drive(
                 &shared,
                 &dialer,
@@ -310,6 +331,7 @@ impl Supervisor {
             let (end, acknowledged) = driven.await;
             (node, end, acknowledged)
         });
+        self.tasks.insert(task.id(), node);
     }
 
     fn ended(&mut self, now: UnixMillis, node: &NodeKey, end: &End, acknowledged: Acknowledged) {
@@ -362,6 +384,8 @@ fn pseudonym(node: &NodeKey) -> Pseudonym {
 const TICK: Duration = Duration::from_millis(250);
 /// How often the store is read again without any news.
 const UPDATE_EVERY: Duration = Duration::from_secs(600);
+/// How often at most it is read.
+const UPDATE_AT_MOST: Duration = Duration::from_secs(2);
 /// Commands that may wait for one link.
 const COMMANDS: usize = 256;
 /// Silence after which another node is taken for gone, and how often it is made to answer.

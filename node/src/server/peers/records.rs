@@ -90,7 +90,8 @@ struct Schedule {
 #[derive(Clone, Copy, Default)]
 struct Times {
     put: UnixMillis,
-    look: UnixMillis,
+    /// When it was looked up last, if it was.
+    looked: Option<UnixMillis>,
     /// Puts in a row that did not succeed.
     failures: u32,
     /// Of the record that was put last; another is put at once.
@@ -130,7 +131,19 @@ impl Schedule {
             times.seq = own.seq;
             return Some(Task::Put(own.clone()));
         }
-        if !together && now >= times.look {
+        // Whoever is in touch may have been sent to keep others away, so a look is worth something even then.
+        let every = if together {
+            LOOK_EVERY_TOGETHER
+        } else {
+            LOOK_EVERY
+        };
+        // One that was never alone counts from when it was first seen.
+        let looked = match times.looked {
+            Some(looked) => looked,
+            None if together => *times.looked.insert(now),
+            None => UnixMillis::default(),
+        };
+        if looked.after(every) <= now {
             times.busy = true;
             return Some(Task::Look);
         }
@@ -155,7 +168,10 @@ impl Schedule {
                 times.put = now.after(jittered(wait.min(PUT_AGAIN_LAST)));
                 tracing::debug!(?address, %error, "a record is not in the DHT");
             }
-            Done::Looked(_) => times.look = now.after(jittered(LOOK_EVERY)),
+            // Moved back at random, so that not all addresses come again at once.
+            Done::Looked(_) => {
+                times.looked = Some(now.before(jittered(LOOK_EVERY).saturating_sub(LOOK_EVERY)));
+            }
         }
     }
 }
@@ -268,6 +284,8 @@ const PUT_AGAIN: Duration = Duration::from_secs(300);
 const PUT_AGAIN_LAST: Duration = Duration::from_secs(12 * 3_600);
 /// How often the slots of an address are read that no other node in touch serves.
 const LOOK_EVERY: Duration = Duration::from_secs(1_800);
+/// And of the others.
+const LOOK_EVERY_TOGETHER: Duration = Duration::from_secs(6 * 3_600);
 
 #[cfg(test)]
 mod tests {
@@ -311,7 +329,7 @@ mod tests {
         assert!(is_put(&schedule.next(later, &row(seq + 1), true)));
         schedule.done(later, Done::Put(address, Ok(())));
         let expired = UnixMillis::from_secs(seq + 1).after(RECORD_LIFETIME);
-        assert!(schedule.next(expired, &row(seq + 1), true).is_none());
+        assert!(!is_put(&schedule.next(expired, &row(seq + 1), true)));
     }
 
     #[test]
@@ -331,23 +349,19 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_alone_looks_for_others() {
-        let mut schedule = Schedule::default();
+    fn who_is_alone_looks_for_others_more_often() {
         let lonely = RecordRow {
             own: None,
             ..row(0)
         };
-        assert!(schedule.next(NOW, &lonely, true).is_none());
-        assert!(matches!(
-            schedule.next(NOW, &lonely, false),
-            Some(Task::Look)
-        ));
-        schedule.done(NOW, Done::Looked(lonely.address));
-        assert!(schedule.next(NOW, &lonely, false).is_none());
-        let later = NOW.after(LOOK_EVERY * 9 / 8);
-        assert!(matches!(
-            schedule.next(later, &lonely, false),
-            Some(Task::Look)
-        ));
+        let look = |task: Option<Task>| matches!(task, Some(Task::Look));
+        for (together, every) in [(false, LOOK_EVERY), (true, LOOK_EVERY_TOGETHER)] {
+            let mut schedule = Schedule::default();
+            assert_eq!(look(schedule.next(NOW, &lonely, together)), !together);
+            schedule.done(NOW, Done::Looked(lonely.address));
+            let before = NOW.after(every * 3 / 4);
+            assert!(schedule.next(before, &lonely, together).is_none());
+            assert!(look(schedule.next(NOW.after(every), &lonely, together)));
+        }
     }
 }

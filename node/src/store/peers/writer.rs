@@ -1,52 +1,18 @@
-//! What the node knows of other super nodes: delegations for its addresses, who serves them too, records for the DHT.
+//! What changes what the node knows of other super nodes.
 
 use ailurus::{
-    channel::{Address, Envelope, EnvelopeId, Kind, NodeLink},
-    crypto::{AccessKey, NodeKey, Pseudonym, PublicKey},
+    channel::{Address, NodeLink},
+    crypto::NodeKey,
     wire::{
-        limits::{LIFETIME, MAX_PEERS},
+        limits::MAX_PEERS,
         node::{Reason, Record},
         time::UnixMillis,
     },
 };
-use bytes::Bytes;
-use rusqlite::{OptionalExtension, Row as SqlRow};
+use rusqlite::OptionalExtension;
 
-use super::{Keys, NetworkId, Reader, StoreError, Writer, from_sql, networks::Counted, to_sql};
-
-/// The access key's word that this node may register an address at others.
-#[derive(Clone, Debug)]
-pub(crate) struct Delegation {
-    pub(crate) keys: Keys,
-    /// Unix seconds.
-    pub(crate) until_s: u64,
-    pub(crate) signature: [u8; 64],
-}
-
-/// Where an address's records are in the DHT, and this node's own.
-pub(crate) struct RecordRow {
-    pub(crate) address: Address,
-    /// The epoch's public key, and what opens its records.
-    pub(crate) key: [u8; 32],
-    pub(crate) secret: [u8; 32],
-    pub(crate) own: Option<Record>,
-}
-
-/// Another super node, and the addresses that it is said to serve.
-#[derive(Clone, Debug)]
-pub(crate) struct PeerRow {
-    pub(crate) node: NodeLink,
-    pub(crate) addresses: Vec<Address>,
-}
-
-/// What became of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// It is news.
-    New,
-    /// It was known, or there is no room for it.
-    Nothing,
-}
+use super::{Delegation, Named};
+use crate::store::{NetworkId, StoreError, Writer, from_sql, networks::Counted, to_sql};
 
 impl Writer {
     /// Keeps a delegation instead of an earlier one of the same address, and where its records are.
@@ -115,7 +81,7 @@ impl Writer {
     }
 
     /// Takes away the delegation of an address, and who else is said to serve it.
-    pub(super) fn end_delegation(&mut self, address_row: i64) -> Result<(), StoreError> {
+    pub(in crate::store) fn end_delegation(&mut self, address_row: i64) -> Result<(), StoreError> {
         let ended: Option<([u8; 32], Option<[u8; 8]>)> = self
             .connection
             .prepare_cached(
@@ -248,7 +214,7 @@ impl Writer {
     }
 
     /// Takes away delegations that ended, and nodes that serve nothing any more.
-    pub(super) fn expire_peers(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+    pub(in crate::store) fn expire_peers(&mut self, now: UnixMillis) -> Result<(), StoreError> {
         let ended = {
             let mut statement = self
                 .connection
@@ -319,233 +285,6 @@ impl Writer {
     }
 }
 
-impl Reader {
-    /// Delegations that have not ended, of addresses that a client has leased here.
-    pub(crate) fn delegations(&self, now: UnixMillis) -> Result<Vec<Delegation>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT d.address, d.blinded_key, d.access_key, d.until_s, d.signature FROM delegations d
-             WHERE d.until_s > ?1 AND EXISTS (
-               SELECT 1 FROM addresses a JOIN leases l ON l.address_row = a.row
-               JOIN registrations r ON r.row = l.registration_row
-               WHERE a.address = d.address AND l.end_s > ?1 AND r.peer = 0)
-             ORDER BY d.address",
-        )?;
-        let mut rows = statement.query([to_sql(now.as_secs())])?;
-        let mut delegations = Vec::new();
-        while let Some(row) = rows.next()? {
-            delegations.push(Delegation {
-                keys: keys(row)?,
-                until_s: from_sql(row.get(3)?),
-                signature: row.get(4)?,
-            });
-        }
-        Ok(delegations)
-    }
-
-    /// Every address with a delegation, whether a client has leased it here or not.
-    pub(crate) fn delegated_addresses(&self) -> Result<Vec<Address>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT address FROM delegations")?;
-        let found = statement
-            .query_map([], |row| Ok(Address::from_bytes(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
-    }
-
-    /// All other nodes, with what they serve.
-    pub(crate) fn peers(&self) -> Result<Vec<PeerRow>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT p.row, p.node, p.host, p.port, s.address FROM peers p
-             JOIN peer_addresses s ON s.peer_row = p.row ORDER BY p.row, s.address",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut peers: Vec<(i64, PeerRow)> = Vec::new();
-        while let Some(row) = rows.next()? {
-            let number: i64 = row.get(0)?;
-            let address = Address::from_bytes(row.get(4)?);
-            if let Some((last, peer)) = peers.last_mut()
-                && *last == number
-            {
-                peer.addresses.push(address);
-                continue;
-            }
-            let key = NodeKey::from_bytes(row.get(1)?);
-            let host: String = row.get(2)?;
-            let node = NodeLink::new(key, &host, row.get(3)?)
-                .map_err(|_| StoreError::Corrupt("host of a super node"))?;
-            let addresses = vec![address];
-            peers.push((number, PeerRow { node, addresses }));
-        }
-        Ok(peers.into_iter().map(|(_, peer)| peer).collect())
-    }
-
-    /// What the DHT is to say and may tell, for addresses that a client has leased here.
-    pub(crate) fn records(&self, now: UnixMillis) -> Result<Vec<RecordRow>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT d.address, d.record_key, d.record_secret, d.record_slot, d.record_seq, d.record_value,
-               d.record_signature FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
-        )?;
-        let mut rows = statement.query([to_sql(now.as_secs())])?;
-        let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            records.push(record_row(row)?);
-        }
-        Ok(records)
-    }
-
-    /// The time of the node's own record of an address, in Unix seconds.
-    pub(crate) fn record_seq(&self, address: &Address) -> Result<Option<u64>, StoreError> {
-        let seq: Option<Option<i64>> = self
-            .connection
-            .prepare_cached("SELECT record_seq FROM delegations WHERE address = ?1")?
-            .query_row([address.as_bytes().as_slice()], |row| row.get(0))
-            .optional()?;
-        Ok(seq.flatten().map(from_sql))
-    }
-
-    /// The keys of an address that a client, not a peer, has leased.
-    pub(crate) fn leased_keys(
-        &self,
-        pseudonym: &Pseudonym,
-        address: &Address,
-        now: UnixMillis,
-    ) -> Result<Option<Keys>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT a.address, a.blinded_key, a.access_key FROM registrations r
-             JOIN leases l ON l.registration_row = r.row JOIN addresses a ON a.row = l.address_row
-             WHERE r.pseudonym = ?1 AND a.address = ?2 AND l.end_s > ?3 AND r.peer = 0",
-        )?;
-        let mut rows = statement.query((
-            pseudonym.as_bytes().as_slice(),
-            address.as_bytes().as_slice(),
-            to_sql(now.as_secs()),
-        ))?;
-        rows.next()?.map(keys).transpose()
-    }
-
-    /// Whether a pseudonym is that of another super node.
-    pub(crate) fn is_peer(&self, pseudonym: &Pseudonym) -> Result<bool, StoreError> {
-        let peer = self
-            .connection
-            .prepare_cached("SELECT 1 FROM registrations WHERE pseudonym = ?1 AND peer = 1")?
-            .exists([pseudonym.as_bytes().as_slice()])?;
-        Ok(peer)
-    }
-
-    /// The super nodes that have leases here.
-    pub(crate) fn peer_pseudonyms(&self) -> Result<Vec<Pseudonym>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT pseudonym FROM registrations WHERE peer = 1")?;
-        let found = statement
-            .query_map([], |row| Ok(Pseudonym::from_bytes(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
-    }
-
-    /// Times and ids of an address's envelopes, from the one time and before the other, in any order.
-    pub(crate) fn times_and_ids(
-        &self,
-        address: &Address,
-        from_ms: u64,
-        to_ms: u64,
-        mut found: impl FnMut(u64, &[u8]),
-    ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT time_ms, id FROM envelopes WHERE address_row = (SELECT row FROM addresses WHERE address = ?1)
-             AND time_ms >= ?2 AND time_ms < ?3",
-        )?;
-        let mut rows = statement.query((
-            address.as_bytes().as_slice(),
-            to_sql(from_ms),
-            to_sql(to_ms),
-        ))?;
-        while let Some(row) = rows.next()? {
-            let id = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            found(from_sql(row.get(0)?), id);
-        }
-        Ok(())
-    }
-
-    /// Whether an envelope is kept.
-    pub(crate) fn is_stored(&self, id: &EnvelopeId) -> Result<bool, StoreError> {
-        let stored = self
-            .connection
-            .prepare_cached("SELECT 1 FROM envelopes WHERE id = ?1")?
-            .exists([id.as_bytes().as_slice()])?;
-        Ok(stored)
-    }
-
-    /// An envelope by its id alone, with the keys of its address, unless its time is over.
-    pub(crate) fn envelope_by_id(
-        &self,
-        id: &EnvelopeId,
-        now: UnixMillis,
-    ) -> Result<Option<(Keys, Envelope)>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT a.address, a.blinded_key, a.access_key, e.time_ms, e.kind, e.sealed FROM envelopes e
-             JOIN addresses a ON a.row = e.address_row WHERE e.id = ?1",
-        )?;
-        let mut rows = statement.query([id.as_bytes().as_slice()])?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let keys = keys(row)?;
-        let time = UnixMillis::from_millis(from_sql(row.get(3)?));
-        if time.after(LIFETIME) <= now {
-            return Ok(None);
-        }
-        let kind = Kind::try_from(row.get::<_, u32>(4)?)
-            .map_err(|_| StoreError::Corrupt("kind of envelope"))?;
-        let sealed = Bytes::from(row.get::<_, Vec<u8>>(5)?);
-        let envelope = Envelope::parse(keys.address, time, kind, sealed)
-            .map_err(|_| StoreError::Corrupt("envelope"))?;
-        Ok(Some((keys, envelope)))
-    }
-
-    /// The address that an envelope is of.
-    pub(crate) fn address_of(&self, id: &EnvelopeId) -> Result<Option<Address>, StoreError> {
-        let address = self
-            .connection
-            .prepare_cached(
-                "SELECT a.address FROM envelopes e JOIN addresses a ON a.row = e.address_row WHERE e.id = ?1",
-            )?
-            .query_row([id.as_bytes().as_slice()], |row| row.get(0))
-            .optional()?;
-        Ok(address.map(Address::from_bytes))
-    }
-}
-
-fn keys(row: &SqlRow<'_>) -> Result<Keys, StoreError> {
-    let blinded = PublicKey::from_bytes(&row.get(1)?)
-        .map_err(|_| StoreError::Corrupt("blinded key of an address"))?;
-    Ok(Keys {
-        address: Address::from_bytes(row.get(0)?),
-        blinded,
-        access: AccessKey::from_bytes(row.get(2)?),
-    })
-}
-
-fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
-    let seq: Option<i64> = row.get(4)?;
-    let own = match seq {
-        Some(seq) => Some(Record {
-            slot: row.get(3)?,
-            seq: from_sql(seq),
-            value: Bytes::from(row.get::<_, Vec<u8>>(5)?),
-            signature: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-        }),
-        None => None,
-    };
-    Ok(RecordRow {
-        address: Address::from_bytes(row.get(0)?),
-        key: row.get(1)?,
-        secret: row.get(2)?,
-        own,
-    })
-}
-
 /// One network may fill one of so many parts of what there is room for.
 const NETWORKS: u64 = 4;
 /// Other super nodes remembered.
@@ -554,3 +293,63 @@ const PEERS: u64 = 1_024;
 const STALE_S: u64 = 24 * 3_600;
 /// How long a name that was never reached keeps its place, in seconds: an hour, enough for a few tries.
 const TRIED_S: u64 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Store;
+
+    const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
+    const ADDRESS: Address = Address::from_bytes([7; 32]);
+
+    fn link(n: u8, port: u16) -> NodeLink {
+        NodeLink::new(NodeKey::from_bytes([n; 32]), "192.0.2.1", port).expect("a link")
+    }
+
+    fn ports(store: &Store) -> Vec<(u8, u16)> {
+        let peers = store.read(|reader| reader.peers()).expect("readable");
+        let mut ports: Vec<_> = peers
+            .iter()
+            .map(|peer| (peer.node.key().as_bytes()[0], peer.node.port()))
+            .collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    #[test]
+    fn names_push_out_only_what_was_not_reached() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("node.db")).expect("a database");
+        let name = |node: NodeLink, now: UnixMillis| {
+            store
+                .write(|writer| writer.name_peer(&ADDRESS, &node, now))
+                .expect("written")
+        };
+        for n in 0..8 {
+            assert_eq!(name(link(n, 1), NOW), Named::New);
+        }
+        let reached = NodeKey::from_bytes([0; 32]);
+        store
+            .write(|writer| writer.reached(&reached, NOW))
+            .expect("written");
+        // Full, and each has its hour.
+        assert_eq!(name(link(8, 1), NOW), Named::Nothing);
+        let later = NOW.after(Duration::from_secs(2 * TRIED_S));
+        for n in 9..30 {
+            name(link(n, 1), later);
+        }
+        let kept = ports(&store);
+        assert_eq!(kept.len(), 8);
+        assert!(kept.contains(&(0, 1)), "who answered stays");
+        // Nor is it moved, while another may be.
+        name(link(0, 2), later);
+        name(link(9, 2), later);
+        let kept = ports(&store);
+        assert!(kept.contains(&(0, 1)) && kept.contains(&(9, 2)), "{kept:?}");
+        let next_day = NOW.after(Duration::from_secs(2 * STALE_S));
+        name(link(0, 2), next_day);
+        assert!(ports(&store).contains(&(0, 2)));
+    }
+}

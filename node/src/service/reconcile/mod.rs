@@ -4,26 +4,32 @@
 //! The protocol is Negentropy, version 1, over pairs of time and id. It keeps no state at the node that is asked but the
 //! sorted pairs, which cost half a second to read for a million envelopes.
 
+mod answering;
+mod part;
+
 use std::{
-    collections::{HashMap, VecDeque},
-    ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use ailurus::{
     channel::{Address, EnvelopeId},
-    crypto::{Pseudonym, kdf},
+    crypto::kdf,
     wire::{
         limits::{LIFETIME, MAX_AHEAD, MAX_FRAME},
-        node::{Reason, Reconcile, Reconciled, Response, response::Kind},
+        node::Reconcile,
         time::UnixMillis,
     },
 };
 use bytes::Bytes;
-use negentropy::{Bound, Error, Id, Item, Negentropy, NegentropyStorageBase};
+use negentropy::{Error, Id, Item, Negentropy};
 
-use super::{Service, Session, commit::answer};
+pub(super) use self::answering::Reconciliations;
+use self::part::Part;
 use crate::store::{Reader, StoreError};
 
 /// One side's way through a reconciliation: the one that asks.
@@ -36,6 +42,16 @@ pub(crate) struct Reconciliation {
     have: Vec<Id>,
     need: Vec<Id>,
     rounds: usize,
+    _turn: Option<Turn>,
+}
+
+/// One of the few reconciliations that a node begins at once; dropping it lets another begin.
+pub(crate) struct Turn(Arc<AtomicUsize>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Header times from and before, in Unix milliseconds.
@@ -81,6 +97,7 @@ impl Reconciliation {
         addresses: &[Address],
         from: UnixMillis,
         to: UnixMillis,
+        turn: Turn,
     ) -> Result<Self, StoreError> {
         let whole = Window {
             from: from.as_millis(),
@@ -96,6 +113,7 @@ impl Reconciliation {
             have: Vec::new(),
             need: Vec::new(),
             rounds: 0,
+            _turn: Some(turn),
         })
     }
 
@@ -177,156 +195,6 @@ impl Reconciliation {
     }
 }
 
-/// What is held for nodes that are being answered.
-#[derive(Default)]
-pub(super) struct Reconciliations {
-    held: Mutex<HashMap<Pseudonym, Held>>,
-}
-
-struct Held {
-    addresses: [u8; 32],
-    window: Window,
-    items: Arc<Vec<Item>>,
-    until: UnixMillis,
-}
-
-impl Reconciliations {
-    /// Forgets what was not asked for in the last minute.
-    pub(super) fn expire(&self, now: UnixMillis) {
-        self.held().retain(|_, held| held.until > now);
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<Pseudonym, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Service {
-    /// Answers one round. Reads a whole window at the first, so it belongs on a thread that may wait.
-    pub(crate) fn reconcile(
-        &self,
-        session: &Session,
-        now: UnixMillis,
-        request: &Reconcile,
-    ) -> Response {
-        match self.reconciled(session, now, request) {
-            Ok(Ok(message)) => answer(Kind::Reconciled(Reconciled {
-                message: Bytes::from(message),
-            })),
-            Ok(Err(reason)) => self.refuse(reason, now),
-            Err(_) => self.refuse(Reason::Storage, now),
-        }
-    }
-
-    fn reconciled(
-        &self,
-        session: &Session,
-        now: UnixMillis,
-        request: &Reconcile,
-    ) -> Result<Result<Vec<u8>, Reason>, StoreError> {
-        let window = Window {
-            from: request.from_ms,
-            to: request.to_ms,
-        };
-        let asked = <[u8; 32]>::try_from(request.addresses.as_ref());
-        let (Ok(asked), true) = (asked, window.from < window.to) else {
-            return Ok(Err(Reason::Malformed));
-        };
-        let who = session.pseudonym;
-        let leased = self.store.read(|reader| {
-            let Some(registration) = reader.registration(&who)?.filter(|found| found.peer) else {
-                return Ok(None);
-            };
-            Ok(Some(reader.leases(&registration, now)?))
-        })?;
-        let Some(leased) = leased else {
-            return Ok(Err(Reason::NotRegistered));
-        };
-        let mut addresses: Vec<Address> = leased.iter().map(|lease| lease.address).collect();
-        addresses.sort_unstable();
-        if hash(&addresses) != asked {
-            return Ok(Err(Reason::AddressesDiffer));
-        }
-        let items = match self.hold(&who, now, asked, window, &addresses)? {
-            Ok(items) => items,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let part = Part::of(&items, window);
-        let message = Negentropy::owned(part, FRAME)
-            .and_then(|mut negentropy| negentropy.reconcile(&request.message));
-        match message {
-            Ok(message) => {
-                if message.len() <= 1 {
-                    self.reconciliations.held().remove(&who);
-                }
-                Ok(Ok(message))
-            }
-            Err(_) => Ok(Err(Reason::Malformed)),
-        }
-    }
-
-    /// The pairs of a window, from the round before or from the database.
-    fn hold(
-        &self,
-        who: &Pseudonym,
-        now: UnixMillis,
-        addresses_hash: [u8; 32],
-        window: Window,
-        addresses: &[Address],
-    ) -> Result<Result<Arc<Vec<Item>>, Reason>, StoreError> {
-        {
-            let mut held = self.reconciliations.held();
-            held.retain(|_, held| held.until > now);
-            if let Some(found) = held.get_mut(who)
-                && found.addresses == addresses_hash
-                && found.window == window
-            {
-                found.until = now.after(HELD);
-                return Ok(Ok(Arc::clone(&found.items)));
-            }
-            held.remove(who);
-            if held.len() >= AT_ONCE {
-                return Ok(Err(Reason::Busy));
-            }
-            // Takes the place, so that no fifth is let in while this is being read.
-            held.insert(
-                *who,
-                Held {
-                    addresses: [0; 32],
-                    window,
-                    items: Arc::default(),
-                    until: now.after(HELD),
-                },
-            );
-        }
-        let loaded = self.store.read(|reader| load(reader, addresses, window));
-        let mut held = self.reconciliations.held();
-        let items = match loaded {
-            Ok(items) if items.len() <= ITEMS => Arc::new(items),
-            Ok(_) => {
-                held.remove(who);
-                return Ok(Err(Reason::TooLarge));
-            }
-            Err(error) => {
-                held.remove(who);
-                return Err(error);
-            }
-        };
-        self.admission
-            .penalise(who, None, now, items.len() / ITEMS_PER_PRICE);
-        held.insert(
-            *who,
-            Held {
-                addresses: addresses_hash,
-                window,
-                items: Arc::clone(&items),
-                until: now.after(HELD),
-            },
-        );
-        Ok(Ok(items))
-    }
-}
-
 /// SHA-256 over addresses in ascending order.
 fn hash(addresses: &[Address]) -> [u8; 32] {
     let parts: Vec<&[u8]> = addresses
@@ -386,57 +254,6 @@ fn ids(ids: Vec<Id>) -> Vec<EnvelopeId> {
         .collect()
 }
 
-/// A part of sorted pairs.
-struct Part {
-    items: Arc<Vec<Item>>,
-    range: Range<usize>,
-}
-
-impl Part {
-    fn of(items: &Arc<Vec<Item>>, window: Window) -> Self {
-        let start = items.partition_point(|item| item.timestamp < window.from);
-        let end = items.partition_point(|item| item.timestamp < window.to);
-        Self {
-            items: Arc::clone(items),
-            range: start..end.max(start),
-        }
-    }
-
-    fn items(&self) -> &[Item] {
-        self.items.get(self.range.clone()).unwrap_or_default()
-    }
-}
-
-impl NegentropyStorageBase for Part {
-    fn size(&self) -> Result<usize, Error> {
-        Ok(self.range.len())
-    }
-
-    fn get_item(&self, index: usize) -> Result<Option<Item>, Error> {
-        Ok(self.items().get(index).copied())
-    }
-
-    fn iterate(
-        &self,
-        begin: usize,
-        end: usize,
-        callback: &mut dyn FnMut(Item, usize) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        let items = self.items().get(begin..end).ok_or(Error::BadRange)?;
-        for (item, index) in items.iter().zip(begin..) {
-            if !callback(*item, index)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn find_lower_bound(&self, first: usize, last: usize, value: &Bound) -> usize {
-        let items = self.items().get(first..last).unwrap_or_default();
-        first + items.partition_point(|item| *item < value.item)
-    }
-}
-
 /// An envelope that has less than this to live is left out: two honest clocks and expiries lie less apart.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(3_600);
 /// Bytes of one message of Negentropy, which fits a frame with what stands around it.
@@ -453,12 +270,6 @@ const SPLIT_FROM: usize = 8_192;
 const ITEMS: usize = 2 << 20;
 /// Pairs that are read for one reconciliation of this node's own.
 const ITEMS_LOADED: usize = 16 << 20;
-/// So many pairs, read, cost a client's allowance as much as one request.
-const ITEMS_PER_PRICE: usize = 64;
-/// Nodes that are answered at once.
-const AT_ONCE: usize = 4;
-/// How long pairs are held between two rounds.
-const HELD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -489,6 +300,7 @@ mod tests {
             have: Vec::new(),
             need: Vec::new(),
             rounds: 0,
+            _turn: None,
         }
     }
 
