@@ -367,6 +367,74 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
 }
 
 #[test]
+fn an_address_that_no_client_of_the_other_node_has_is_left_out_and_tried_again() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let (mut one, mut two) = (Channel::new(1), Channel::new(2));
+    a.serve(&one, NOW, &[&a, &b]);
+    a.serve(&two, NOW, &[&a, &b]);
+    b.serve(&one, NOW, &[&a, &b]);
+    let of_one = one.envelopes(NOW, 300, 3);
+    let of_two = two.envelopes(NOW, 300, 4);
+    a.publish(&one, NOW, &of_one);
+    a.publish(&two, NOW, &of_two);
+    let mut wire = a.wire(&b, NOW);
+    let mut run = |now: UnixMillis| {
+        let end = wire.run(&a.service, now, |session, request| {
+            b.service.handle(session, now, request)
+        });
+        assert_eq!(end.expect("readable"), None);
+        wire.wake()
+    };
+    let mut now = run(NOW);
+    assert_eq!((b.kept(&one, NOW).len(), b.kept(&two, NOW).len()), (3, 0));
+    b.serve(&two, NOW, &[&a, &b]);
+    while b.kept(&two, NOW).len() < 4 {
+        assert!(now < NOW.after(HOUR), "not within an hour");
+        now = run(now);
+    }
+    // When its clients leave, it keeps nothing for the other node, which finds that out and goes on with the rest.
+    let gone = release(&[two.address(NOW)]);
+    assert_eq!(refusals(&[b.ask(now, gone)]), []);
+    let more = one.envelopes(NOW, 301, 5);
+    a.publish(&one, now, &more);
+    let end = now.after(DAY);
+    while b.kept(&one, NOW).len() < 8 {
+        assert!(now < end, "not within a day");
+        now = run(now);
+    }
+}
+
+#[test]
+fn leases_that_the_other_node_remembers_alone_are_released() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let (mut one, two) = (Channel::new(1), Channel::new(2));
+    for place in [&a, &b] {
+        place.serve(&one, NOW, &[&a, &b]);
+        place.serve(&two, NOW, &[&a, &b]);
+    }
+    let mut wire = a.wire(&b, NOW);
+    wire.run(&a.service, NOW, |session, request| {
+        b.service.handle(session, NOW, request)
+    })
+    .expect("readable");
+    drop(wire);
+    // The link is gone, and then the clients that had the second channel; nobody tells the other node.
+    assert_eq!(refusals(&[a.ask(NOW, release(&[two.address(NOW)]))]), []);
+    let envelopes = one.envelopes(NOW, 300, 3);
+    a.publish(&one, NOW, &envelopes);
+    let mut wire = a.wire(&b, NOW);
+    let mut now = NOW;
+    while b.kept(&one, NOW).len() < 3 {
+        assert!(now < NOW.after(HOUR), "not within an hour");
+        let end = wire.run(&a.service, now, |session, request| {
+            b.service.handle(session, now, request)
+        });
+        assert_eq!(end.expect("readable"), None);
+        now = wire.wake();
+    }
+}
+
+#[test]
 fn who_acknowledges_and_drops_is_found_out_and_the_honest_is_not() {
     let (a, b) = (Place::new(1), Place::new(2));
     let mut channel = Channel::new(1);

@@ -453,7 +453,8 @@ impl Service {
 
     /// Reads a client's leases again, after they have changed.
     pub(crate) fn reload(&self, catch_up: &mut CatchUp, now: UnixMillis) -> Result<(), StoreError> {
-        self.store.read(|reader| catch_up.reload(reader, now))
+        let end = self.store.end();
+        self.store.read(|reader| catch_up.reload(reader, end, now))
     }
 
     /// The next answers up to the position `end`; none once it is reached.

@@ -261,7 +261,8 @@ impl Writer {
         Ok(leased)
     }
 
-    /// Ends leases; addresses that are not leased are passed over.
+    /// Ends leases; addresses that are not leased are passed over. A super node that names none ends all it has, as it may
+    /// have forgotten which.
     pub(crate) fn release(
         &mut self,
         pseudonym: &Pseudonym,
@@ -272,6 +273,15 @@ impl Writer {
         };
         let registration = found.row;
         let mut rows = HashSet::new();
+        if addresses.is_empty() && found.peer {
+            let mut statement = self.connection.prepare_cached(
+                "DELETE FROM leases WHERE registration_row = ?1 RETURNING address_row",
+            )?;
+            let mut ended = statement.query([registration])?;
+            while let Some(lease) = ended.next()? {
+                rows.insert(lease.get(0)?);
+            }
+        }
         for address in addresses {
             let row: Option<i64> = self
                 .connection

@@ -53,8 +53,7 @@ impl Reader {
             "SELECT d.address, d.blinded_key, d.access_key, d.until_s, d.signature FROM delegations d
              WHERE d.until_s > ?1 AND EXISTS (
                SELECT 1 FROM addresses a JOIN leases l ON l.address_row = a.row
-               JOIN registrations r ON r.row = l.registration_row
-               WHERE a.address = d.address AND l.end_s > ?1 AND r.peer = 0)
+               WHERE a.address = d.address AND l.end_s > ?1 AND l.peer = 0)
              ORDER BY d.address",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
@@ -67,17 +66,6 @@ impl Reader {
             });
         }
         Ok(delegations)
-    }
-
-    /// Every address with a delegation, whether a client has leased it here or not.
-    pub(crate) fn delegated_addresses(&self) -> Result<Vec<Address>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT address FROM delegations")?;
-        let found = statement
-            .query_map([], |row| Ok(Address::from_bytes(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
     }
 
     /// All other nodes, with what they serve.
