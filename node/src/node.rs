@@ -66,6 +66,7 @@ impl Node {
         let link = link(&config, key, local)?;
         data.keep_link(&link)?;
         let service = Arc::new(Service::new(Arc::new(store), config.limits, key));
+        service.advertise(link.host());
         if config.trust_clock {
             service.trust_clock();
         }

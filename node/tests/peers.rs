@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use common::*;
 
 struct Place {
-    _dir: TempDir,
+    dir: TempDir,
     service: Arc<Service>,
     key: NodeKey,
 }
@@ -42,7 +42,7 @@ impl Place {
         let store = Arc::new(Store::open(&dir.path().join("node.db")).expect("a database"));
         Self {
             service: Arc::new(Service::new(store, limits, key)),
-            _dir: dir,
+            dir,
             key,
         }
     }
@@ -402,6 +402,39 @@ fn an_address_that_no_client_of_the_other_node_has_is_left_out_and_tried_again()
         assert!(now < end, "not within a day");
         now = run(now);
     }
+}
+
+#[test]
+fn members_send_a_node_nowhere_in_its_own_network() {
+    let a = Place::new(1);
+    let channel = Channel::new(1);
+    a.serve(&channel, NOW, &[]);
+    let epoch = Epoch::of(NOW);
+    let named = |service: &Service| {
+        let mut announced = announcement(&channel, epoch, a.key, &[]);
+        announced.peers = ["127.0.0.1", "192.168.0.7", "localhost", "192.0.2.9"]
+            .into_iter()
+            .zip(10_u8..)
+            .map(|(host, seed)| NodeHint {
+                host: host.to_owned(),
+                ..hint(NodeSecret::from_bytes([seed; 32]).public())
+            })
+            .collect();
+        let announce = request(request::Kind::Announce(Announce {
+            announcements: vec![announced],
+        }));
+        service.handle(&session(ALICE), NOW, announce);
+        let database = a.dir.path().join("node.db");
+        let database = rusqlite::Connection::open(database).expect("opens");
+        let count: i64 = database
+            .query_row("SELECT count(*) FROM peers", [], |row| row.get(0))
+            .expect("counted");
+        count
+    };
+    assert_eq!(named(&a.service), 1);
+    // Unless it is there itself.
+    a.service.advertise("192.168.0.1");
+    assert_eq!(named(&a.service), 4);
 }
 
 #[test]

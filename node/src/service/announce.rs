@@ -138,7 +138,7 @@ impl Service {
             .peers
             .iter()
             .filter_map(node_link)
-            .filter(|peer| *peer.key() != self.node)
+            .filter(|peer| *peer.key() != self.node && self.may_dial(peer.host()))
             .collect();
         let place = place(announcement)?;
         let record = match (&announcement.record, &place) {

@@ -10,7 +10,7 @@ use std::{
 
 use ailurus::crypto::Pseudonym;
 
-use super::Service;
+use super::{Service, network::is_local_host};
 use crate::store::Store;
 
 /// What the service notes of other super nodes.
@@ -19,6 +19,8 @@ pub(super) struct Neighbours {
     registered: RwLock<HashSet<Pseudonym>>,
     /// What the store knows of others may have changed.
     changed: AtomicBool,
+    /// This node is one of a local network, and so may be the others.
+    local: AtomicBool,
 }
 
 impl Neighbours {
@@ -28,6 +30,7 @@ impl Neighbours {
         Self {
             registered: RwLock::new(registered.unwrap_or_default().into_iter().collect()),
             changed: AtomicBool::new(true),
+            local: AtomicBool::new(false),
         }
     }
 }
@@ -39,6 +42,17 @@ impl Service {
         registered
             .unwrap_or_else(PoisonError::into_inner)
             .contains(pseudonym)
+    }
+
+    /// Tells the service how clients reach this node: at a host of a local network, others may be there too.
+    pub fn advertise(&self, host: &str) {
+        let local = is_local_host(host);
+        self.neighbours.local.store(local, Ordering::Release);
+    }
+
+    /// Whether this node may be sent to a host by what others say.
+    pub(crate) fn may_dial(&self, host: &str) -> bool {
+        self.neighbours.local.load(Ordering::Acquire) || !is_local_host(host)
     }
 
     /// Whether what is known of other nodes may have changed since the last call.

@@ -356,7 +356,7 @@ impl Desk<'_> {
         }
         let limits = self.rules.limits;
         if let Some(network) = network {
-            let here = writer.from_network(network)?;
+            let here = writer.network(network)?;
             let full = match newcomer {
                 Newcomer::Peer => here.peers >= (limits.peers / PEERS_SHARE).max(1),
                 _ => here.clients >= limits.registrations_per_network,

@@ -36,7 +36,7 @@ impl NetworkId {
 
 impl Writer {
     /// What came from a network.
-    pub(crate) fn from_network(&self, network: &NetworkId) -> Result<FromNetwork, StoreError> {
+    pub(crate) fn network(&self, network: &NetworkId) -> Result<FromNetwork, StoreError> {
         let found = self
             .connection
             .prepare_cached("SELECT clients, peers, delegations FROM networks WHERE network = ?1")?

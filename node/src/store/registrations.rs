@@ -300,21 +300,26 @@ impl Writer {
 
     fn drop_registration(&mut self, row: i64) -> Result<Option<Pseudonym>, StoreError> {
         self.drop_chains(row)?;
-        let dropped: Option<([u8; 32], Hops, bool, Option<[u8; 8]>)> = self
+        let dropped = self
             .connection
             .prepare_cached(
                 "DELETE FROM registrations WHERE row = ?1 RETURNING pseudonym, hop_count, peer, network",
             )?
             .query_row([row], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok(Dropped {
+                    pseudonym: Pseudonym::from_bytes(row.get(0)?),
+                    hops: row.get(1)?,
+                    peer: row.get(2)?,
+                    network: row.get::<_, Option<_>>(3)?.map(NetworkId::from_bytes),
+                })
             })
             .optional()?;
-        let Some((pseudonym, hops, peer, network)) = dropped else {
+        let Some(dropped) = dropped else {
             return Ok(None);
         };
-        self.count_out(network.map(NetworkId::from_bytes).as_ref(), counted(peer))?;
-        remove(&mut self.totals, peer, hops);
-        Ok(Some(Pseudonym::from_bytes(pseudonym)))
+        self.count_out(dropped.network.as_ref(), counted(dropped.peer))?;
+        remove(&mut self.totals, dropped.peer, dropped.hops);
+        Ok(Some(dropped.pseudonym))
     }
 
     fn drop_chains(&mut self, row: i64) -> Result<(), StoreError> {
@@ -330,6 +335,13 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+struct Dropped {
+    pseudonym: Pseudonym,
+    hops: Hops,
+    peer: bool,
+    network: Option<NetworkId>,
 }
 
 fn counted(peer: bool) -> Counted {

@@ -39,7 +39,7 @@ impl Writer {
                 return Ok(Some(Reason::NodeFull));
             }
             if let Some(network) = network
-                && self.from_network(network)?.delegations >= limit / NETWORKS
+                && self.network(network)?.delegations >= limit / NETWORKS
             {
                 return Ok(Some(Reason::NetworkLimited));
             }
