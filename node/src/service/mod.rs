@@ -205,6 +205,7 @@ impl Service {
             clients: self.limits.registrations,
             strangers: self.limits.strangers,
         };
+        let delegations = self.store.totals().delegations;
         let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
@@ -214,6 +215,7 @@ impl Service {
             writer.expire(now, &room)
         })?;
         expired.more |= self.seen.is_waiting();
+        self.note_ended_delegations(delegations);
         if !expired.pseudonyms.is_empty() {
             self.sort_out_peers(&expired.pseudonyms);
         }
@@ -367,7 +369,9 @@ impl Service {
             }
         }
         let seen = self.seen.take();
+        let delegations = self.store.totals().delegations;
         let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
+        self.note_ended_delegations(delegations);
         if !committed.changed.is_empty() {
             self.sort_out_peers(&committed.changed);
         }

@@ -65,10 +65,16 @@ impl Service {
         self.neighbours.changed.store(true, Ordering::Release);
     }
 
+    /// Notes whether delegations ended with the last lease of a client, given how many there were. New ones are noted when
+    /// they are announced, so clients that come and go otherwise are no news.
+    pub(super) fn note_ended_delegations(&self, before: u64) {
+        if self.store.totals().delegations < before {
+            self.neighbours_changed();
+        }
+    }
+
     /// Looks again which of these clients, whose leases changed, are super nodes.
     pub(super) fn sort_out_peers(&self, changed: &[Pseudonym]) {
-        // An address that was leased or released may be shared now, or no more.
-        self.neighbours_changed();
         for pseudonym in changed {
             // If it cannot be read, it stays what it was.
             let Ok(peer) = self.store.read(|reader| reader.is_peer(pseudonym)) else {

@@ -464,12 +464,15 @@ mod tests {
             service.load_meter().sample_cpu(at, used, 1);
         };
         assert_eq!(register(&service, 1), None);
+        // The first time is that of the start. A client that comes is no news of other nodes.
+        assert!(service.take_neighbours_changed());
         busy(0, 0);
         busy(10, 9_000);
         assert_eq!(register(&service, 2), Some(Reason::NoStrangers));
         assert_eq!(service.load(NOW).cpu_permille, 900);
         // Whoever is there stays.
         assert_eq!(register(&service, 1), None);
+        assert!(!service.take_neighbours_changed());
         busy(40, 9_500);
         assert_eq!(register(&service, 2), None);
         // The last lease was the second; and nobody is registered without one.
