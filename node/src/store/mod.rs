@@ -32,7 +32,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use digest::IdSum;
 pub use expiry::Expired;
-pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow};
+pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;

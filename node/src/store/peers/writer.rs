@@ -41,8 +41,8 @@ impl Writer {
             )?
             .execute((
                 address,
-                delegation.keys.blinded.as_bytes().as_slice(),
-                delegation.keys.access.as_bytes().as_slice(),
+                delegation.keys.blinded.as_slice(),
+                delegation.keys.access.as_slice(),
                 to_sql(delegation.until_s),
                 delegation.signature.as_slice(),
                 record.map(|(key, _)| key.as_slice()),
@@ -223,3 +223,63 @@ const PEERS: u64 = 1_024;
 const STALE_S: u64 = 24 * 3_600;
 /// How long a name that was never reached keeps its place, in seconds: an hour, enough for a few tries.
 const TRIED_S: u64 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Store;
+
+    const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
+    const ADDRESS: Address = Address::from_bytes([7; 32]);
+
+    fn link(n: u8, port: u16) -> NodeLink {
+        NodeLink::new(NodeKey::from_bytes([n; 32]), "192.0.2.1", port).expect("a link")
+    }
+
+    fn ports(store: &Store) -> Vec<(u8, u16)> {
+        let peers = store.read(|reader| reader.peers()).expect("readable");
+        let mut ports: Vec<_> = peers
+            .iter()
+            .map(|peer| (peer.node.key().as_bytes()[0], peer.node.port()))
+            .collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    #[test]
+    fn names_push_out_only_what_was_not_reached() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(&dir.path().join("node.db")).expect("a database");
+        let name = |node: NodeLink, now: UnixMillis| {
+            store
+                .write(|writer| writer.name_peer(&ADDRESS, &node, now))
+                .expect("written")
+        };
+        for n in 0..8 {
+            assert_eq!(name(link(n, 1), NOW), Named::New);
+        }
+        let reached = NodeKey::from_bytes([0; 32]);
+        store
+            .write(|writer| writer.reached(&reached, NOW))
+            .expect("written");
+        // Full, and each has its hour.
+        assert_eq!(name(link(8, 1), NOW), Named::Nothing);
+        let later = NOW.after(Duration::from_secs(2 * TRIED_S));
+        for n in 9..30 {
+            name(link(n, 1), later);
+        }
+        let kept = ports(&store);
+        assert_eq!(kept.len(), 8);
+        assert!(kept.contains(&(0, 1)), "who answered stays");
+        // Nor is it moved, while another may be.
+        name(link(0, 2), later);
+        name(link(9, 2), later);
+        let kept = ports(&store);
+        assert!(kept.contains(&(0, 1)) && kept.contains(&(9, 2)), "{kept:?}");
+        let next_day = NOW.after(Duration::from_secs(2 * STALE_S));
+        name(link(0, 2), next_day);
+        assert!(ports(&store).contains(&(0, 2)));
+    }
+}
