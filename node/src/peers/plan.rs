@@ -329,7 +329,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::Keys;
+    use crate::store::DelegatedKeys;
 
     const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
 
@@ -343,10 +343,10 @@ mod tests {
         let secret = AddressSecret::random(&mut entropy);
         let keys = AddressKeys::derive(&write, &secret, Epoch::of(NOW)).expect("a channel");
         Delegation {
-            keys: Keys {
+            keys: DelegatedKeys {
                 address: keys.address,
-                blinded: keys.blinded,
-                access: keys.access.public(),
+                blinded: *keys.blinded.as_bytes(),
+                access: *keys.access.public().as_bytes(),
             },
             until_s: NOW.as_secs() + 1_000,
             signature: [0; 64],

@@ -148,7 +148,7 @@ impl Service {
         };
         Ok(Checked {
             delegation: Delegation {
-                keys,
+                keys: (&keys).into(),
                 until_s: announcement.until,
                 signature,
             },

@@ -37,7 +37,7 @@ pub(crate) use digest::IdSum;
 pub(crate) use endings::Room;
 pub use expiry::Expired;
 pub(crate) use networks::NetworkId;
-pub(crate) use peers::{Delegation, Named, PeerRow, RecordRow, Trust};
+pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow, Trust};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;

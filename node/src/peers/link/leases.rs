@@ -131,8 +131,8 @@ pub(super) fn by_address(leases: Vec<Delegation>) -> BTreeMap<Address, Delegatio
 
 fn lease(delegation: &Delegation) -> Lease {
     Lease {
-        blinded_key: Bytes::copy_from_slice(delegation.keys.blinded.as_bytes()),
-        access_key: Bytes::copy_from_slice(delegation.keys.access.as_bytes()),
+        blinded_key: Bytes::copy_from_slice(&delegation.keys.blinded),
+        access_key: Bytes::copy_from_slice(&delegation.keys.access),
         epoch: first_epoch(delegation.until_s).number(),
         lease_end: delegation.until_s,
         delegation: Bytes::copy_from_slice(&delegation.signature),

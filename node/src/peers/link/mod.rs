@@ -24,7 +24,7 @@ use self::leases::by_address;
 use super::Acknowledged;
 use crate::{
     service::{Reconciliation, Service, Stored, Write},
-    store::{Delegation, Keys, StoreError},
+    store::{DelegatedKeys, Delegation, StoreError},
 };
 
 /// The state of a link; whoever drives it carries out its [`Step`]s and hands it the answers.
@@ -56,7 +56,7 @@ pub(crate) struct Link {
     /// To be fetched; the address is not known of what a reconciliation brought up.
     fetches: VecDeque<(Option<Address>, EnvelopeId)>,
     /// To be published there.
-    offers: VecDeque<(Keys, Envelope)>,
+    offers: VecDeque<(DelegatedKeys, Envelope)>,
     /// To be published there, not read yet.
     lacking: VecDeque<EnvelopeId>,
     /// What came and is to be committed.
@@ -79,7 +79,7 @@ enum Asked {
     Release,
     Reconcile,
     Fetch(Option<Address>, EnvelopeId),
-    Publish(Keys, Vec<Envelope>),
+    Publish(DelegatedKeys, Vec<Envelope>),
 }
 
 /// What whoever drives a link is to do.

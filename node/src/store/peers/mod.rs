@@ -15,10 +15,29 @@ use super::{Keys, Reader, StoreError, from_sql, to_sql};
 /// The access key's word that this node may register an address at others.
 #[derive(Clone, Debug)]
 pub(crate) struct Delegation {
-    pub(crate) keys: Keys,
+    pub(crate) keys: DelegatedKeys,
     /// Unix seconds.
     pub(crate) until_s: u64,
     pub(crate) signature: [u8; 64],
+}
+
+/// The two keys of an address as they are sent: nothing is verified with them, and lifting a point for each would cost
+/// more than all the rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DelegatedKeys {
+    pub(crate) address: Address,
+    pub(crate) blinded: [u8; 32],
+    pub(crate) access: [u8; 32],
+}
+
+impl From<&Keys> for DelegatedKeys {
+    fn from(keys: &Keys) -> Self {
+        Self {
+            address: keys.address,
+            blinded: *keys.blinded.as_bytes(),
+            access: *keys.access.as_bytes(),
+        }
+    }
 }
 
 /// Where an address's records are in the DHT, and this node's own.
@@ -69,7 +88,11 @@ impl Reader {
         let mut delegations = Vec::new();
         while let Some(row) = rows.next()? {
             delegations.push(Delegation {
-                keys: keys(row)?,
+                keys: DelegatedKeys {
+                    address: Address::from_bytes(row.get(0)?),
+                    blinded: row.get(1)?,
+                    access: row.get(2)?,
+                },
                 until_s: from_sql(row.get(3)?),
                 signature: row.get(4)?,
             });

@@ -55,8 +55,8 @@ impl Writer {
             )?
             .execute((
                 address,
-                delegation.keys.blinded.as_bytes().as_slice(),
-                delegation.keys.access.as_bytes().as_slice(),
+                delegation.keys.blinded.as_slice(),
+                delegation.keys.access.as_slice(),
                 to_sql(delegation.until_s),
                 delegation.signature.as_slice(),
                 record.map(|(key, _)| key.as_slice()),
