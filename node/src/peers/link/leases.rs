@@ -15,7 +15,7 @@ use ailurus::{
 };
 use bytes::Bytes;
 
-use super::{Asked, End, Link, Step};
+use super::{Asked, End, Link, Step, reconciliation::RECONCILE_EVERY};
 use crate::store::Delegation;
 
 impl Link {
@@ -116,7 +116,9 @@ impl Link {
                 .insert(*address, delegation.clone())
                 .is_none()
             {
-                self.next_reconciliation = self.next_reconciliation.min(now);
+                // People come and go all the time, and a reconciliation looks at everything.
+                let soon = self.reconciling_since.after(RECONCILE_EVERY).max(now);
+                self.next_reconciliation = self.next_reconciliation.min(soon);
             }
         }
     }
