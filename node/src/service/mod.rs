@@ -119,6 +119,10 @@ impl Read {
     }
 }
 
+/// What clients have published, to be offered to other nodes.
+#[derive(Default)]
+pub struct Offered(pub(crate) Vec<Stored>);
+
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
@@ -139,19 +143,51 @@ impl Service {
 
     /// Answers a request; a `Sync` is caught up and not followed.
     pub fn handle(&self, session: &Session, now: UnixMillis, request: Request) -> Vec<Response> {
-        match self.admit(session, now, request) {
+        let admitted = self.admit(session, now, request);
+        self.answer_admitted(session, now, admitted)
+    }
+
+    fn write_alone(&self, now: UnixMillis, write: Write) -> Committed {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = checker.check(now, vec![write]);
+        self.charge(now, &checked);
+        self.commit(now, &checked)
+    }
+
+    fn answer_admitted(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        admitted: Admitted,
+    ) -> Vec<Response> {
+        match admitted {
             Admitted::Answer(response) => vec![response],
-            Admitted::Write(write) => {
-                let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
-                let checked = checker.check(now, vec![write]);
-                self.charge(now, &checked);
-                self.commit(now, &checked).responses
-            }
+            Admitted::Write(write) => self.write_alone(now, write).responses,
             Admitted::Read(read) => vec![self.read(session, now, &read)],
             Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
+        }
+    }
+
+    /// As [`Service::handle`], with what a client has published by it: to be offered to other nodes, see
+    /// [`crate::Wires::offer`].
+    pub fn handle_offering(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        request: Request,
+    ) -> (Vec<Response>, Offered) {
+        match self.admit(session, now, request) {
+            Admitted::Write(write) => {
+                let committed = self.write_alone(now, write);
+                (committed.responses, Offered(committed.stored))
+            }
+            admitted => (
+                self.answer_admitted(session, now, admitted),
+                Offered::default(),
+            ),
         }
     }
 
