@@ -46,8 +46,9 @@ pub(crate) use writer::{Append, Keep, Writer};
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
 pub struct Store {
     path: PathBuf,
-    writer: Mutex<Writer>,
+    /// Closed before the writer: only the last connection folds the log, and a reader cannot.
     readers: Mutex<Vec<Reader>>,
+    writer: Mutex<Writer>,
     end: AtomicU64,
     totals: Mutex<Totals>,
     generation: [u8; 16],
@@ -287,3 +288,23 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 const CACHE_KIB: i64 = 16 << 10;
 /// Reading connections kept open.
 const IDLE_READERS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_folds_the_log_into_the_file_also_after_reads() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("node.db");
+        let store = Store::open(&path).expect("a database");
+        store.read(|_| Ok(())).expect("readable");
+        store
+            .write(|writer| writer.set_meta("generation", &[7; 16]))
+            .expect("writable");
+        let log = dir.path().join("node.db-wal");
+        assert!(log.exists());
+        drop(store);
+        assert!(!log.exists());
+    }
+}
