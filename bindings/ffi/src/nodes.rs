@@ -15,7 +15,8 @@ pub enum NodeState {
     Active,
     /// It takes over when the active one fails.
     Standby,
-    /// It did not answer the last time, or answers again and is not trusted yet.
+    /// It did not answer the last time while another did, or answers again and is not trusted yet. Where no node answers,
+    /// the network may be to blame, and nothing changes.
     Down,
     /// It does not want us, or was left because it withheld messages.
     Refused,
