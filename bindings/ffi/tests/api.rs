@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use ailurus_ffi::{
-    AccessKind, AilurusError, Client, DhtMode, Event, KeyVault, LinkInfo, Listener, ListenerError,
+    AccessKind, AilurusError, Client, Event, KeyVault, LinkInfo, Listener, ListenerError,
     NodeState, Options, Page, VaultError, draw_qr, draw_qr_png, inspect_link, read_qr_luma,
     read_qr_png,
 };
@@ -218,6 +218,8 @@ fn invitation(lasts: Duration) -> (ailurus_ffi::NodeKey, String) {
 #[test]
 #[cfg(not(feature = "dht"))]
 fn a_build_without_the_dht_says_so_and_changes_nothing() {
+    use ailurus_ffi::DhtMode;
+
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("profile");
     for mode in [DhtMode::Public, DhtMode::Bootstrap { nodes: Vec::new() }] {
