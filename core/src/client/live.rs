@@ -1,9 +1,9 @@
 //! Live mode: the two best super nodes are followed, each by a task that keeps a connection, takes in what is pushed and
 //! sends what is queued. When one fails the next takes its place; the others get short conversations when they have work.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,10 +17,11 @@ use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
 use super::conversation::{Conversation, Heard, connect};
-use super::engine::{Change, Observation, Plan};
+use super::engine::{Change, Observation};
 use super::follow::Chunk;
 use super::inner::Inner;
 use super::lifecycle::Phase;
+use super::lines::Lines;
 use super::round::Round;
 use super::types::{Event, Notice};
 use super::{Error, lock};
@@ -232,120 +233,6 @@ fn random() -> u64 {
     u64::from_le_bytes(random)
 }
 
-/// How the followed nodes stand, for those that decide whom to follow.
-#[derive(Default)]
-pub(super) struct Lines {
-    nodes: Mutex<BTreeMap<NodeKey, Line>>,
-    /// Counts the changes.
-    pub(super) changed: watch::Sender<u64>,
-}
-
-enum Line {
-    Stands,
-    /// It takes long to answer: another one is tried too.
-    Slow,
-    /// It failed, and why; whether that is the node's fault shows when another one stands.
-    Failed(String),
-}
-
-impl Lines {
-    fn stands(&self, node: NodeKey) {
-        lock(&self.nodes).insert(node, Line::Stands);
-        self.count();
-    }
-
-    fn falls(&self, node: &NodeKey) {
-        lock(&self.nodes).remove(node);
-        self.count();
-    }
-
-    fn forget(&self, node: &NodeKey) {
-        lock(&self.nodes).remove(node);
-    }
-
-    fn slow(&self, node: NodeKey) {
-        lock(&self.nodes).entry(node).or_insert(Line::Slow);
-        self.count();
-    }
-
-    fn failed(&self, node: NodeKey, why: &str) {
-        lock(&self.nodes).insert(node, Line::Failed(why.to_owned()));
-        self.count();
-    }
-
-    /// Any node that stands.
-    fn standing(&self) -> Option<NodeKey> {
-        let nodes = lock(&self.nodes);
-        nodes
-            .iter()
-            .find(|(_, line)| matches!(line, Line::Stands))
-            .map(|(node, _)| *node)
-    }
-
-    /// All that stand.
-    fn all(&self) -> Vec<NodeKey> {
-        let nodes = lock(&self.nodes);
-        nodes
-            .iter()
-            .filter(|(_, line)| matches!(line, Line::Stands))
-            .map(|(node, _)| *node)
-            .collect()
-    }
-
-    /// The nodes that fail while another stands, each once.
-    fn to_blame(&self) -> Vec<(NodeKey, String)> {
-        if self.standing().is_none() {
-            return Vec::new();
-        }
-        let mut nodes = lock(&self.nodes);
-        let mut failed = Vec::new();
-        nodes.retain(|node, line| match line {
-            Line::Stands | Line::Slow => true,
-            Line::Failed(why) => {
-                failed.push((*node, std::mem::take(why)));
-                false
-            }
-        });
-        failed
-    }
-
-    /// The best two that are not in trouble, and those better than them that are: it may be the network's fault.
-    fn to_follow(&self, plan: Plan) -> Vec<StoredNode> {
-        let nodes = lock(&self.nodes);
-        let healthy = plan.healthy;
-        let mut order: Vec<(usize, StoredNode)> = plan.order.into_iter().enumerate().collect();
-        // Behind the best one, whoever stands already stays.
-        order.sort_by_key(|(place, node)| {
-            let stands = matches!(nodes.get(node.link.key()), Some(Line::Stands));
-            (
-                *place > 0 && !(stands && *place < healthy),
-                *place >= healthy,
-                *place,
-            )
-        });
-        let mut sound = 0;
-        let mut wanted = Vec::new();
-        for (place, node) in order {
-            let troubled = matches!(
-                nodes.get(node.link.key()),
-                Some(Line::Slow | Line::Failed(_))
-            );
-            let hopeless = place >= healthy && sound > 0;
-            if sound >= FOLLOWED || wanted.len() >= MAX_FOLLOWED || hopeless {
-                break;
-            }
-            sound += usize::from(!troubled);
-            wanted.push(node);
-        }
-        wanted
-    }
-
-    fn count(&self) {
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
-    }
-}
-
 /// A live connection, told of once it has caught up, and again when it is gone, however it ends.
 struct Standing<'a> {
     inner: &'a Arc<Inner>,
@@ -507,10 +394,6 @@ async fn converse(
 
 /// When the profile is tried again that could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(5);
-/// Connections at once, while nothing answers.
-const MAX_FOLLOWED: usize = 5;
-/// Nodes that are followed.
-const FOLLOWED: usize = 2;
 /// A node that has said nothing for so long is not waited for alone.
 const IMPATIENT: Duration = Duration::from_millis(1_200);
 /// After which it has failed, if another one stands.

@@ -31,6 +31,7 @@ mod events;
 mod follow;
 mod inner;
 mod lifecycle;
+mod lines;
 mod live;
 mod nodes;
 mod poll;

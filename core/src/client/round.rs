@@ -22,11 +22,12 @@ pub(super) struct Round<'a> {
     inner: &'a Arc<Inner>,
     deadline: Option<Instant>,
     report: PollReport,
+    /// A node was to be polled, not only errands run.
+    polls: bool,
     /// Nodes that have shown their clocks.
     heard: Vec<NodeKey>,
     tried: Vec<NodeKey>,
     seen: Vec<(NodeKey, Observation)>,
-    /// Of those that failed, a person need not hear again of the ones that were down already.
     unreachable: Vec<Notice>,
     brought: Vec<Arc<Heard>>,
     failure: Option<Result<Error, JoinError>>,
@@ -79,6 +80,7 @@ impl<'a> Round<'a> {
                 complete: true,
                 ..PollReport::default()
             },
+            polls: false,
             heard: Vec::new(),
             tried: Vec::new(),
             seen: Vec::new(),
@@ -95,11 +97,13 @@ impl<'a> Round<'a> {
 
     /// Polls the best node; the next one too when that fails, or keeps us waiting. Returns which one answered.
     pub(super) async fn poll(&mut self, plan: Plan) -> Option<NodeKey> {
+        self.polls = true;
         let mut networks = self.inner.networks.subscribe();
         let mut waiting = plan.order.into_iter().take(MAX_TRIED);
         let mut running = Running::default();
         let mut polled = None;
         let mut patience = Instant::now();
+        let mut grace = patience;
         loop {
             let idle = running.tasks.is_empty();
             let silent = !running.by_node.values().any(Talk::has_answered);
@@ -118,9 +122,12 @@ impl<'a> Round<'a> {
             tokio::select! {
                 Some(finished) = running.tasks.join_next() => {
                     let quick = running.quickest();
-                    match self.settle(&mut running, finished, true) {
+                    match self.settle(&mut running, finished, Purpose::Poll) {
                         End::Well(node) => {
-                            polled.get_or_insert(node);
+                            if polled.is_none() {
+                                polled = Some(node);
+                                grace = Instant::now() + GRACE;
+                            }
                             self.give_up_silent(&mut running, quick);
                         }
                         // The next one at once.
@@ -129,6 +136,8 @@ impl<'a> Round<'a> {
                     }
                 }
                 () = sleep_until(patience), if polled.is_none() && silent && waiting.len() > 0 => {}
+                // What another one was sending has come already.
+                () = sleep_until(grace), if polled.is_some() => running.tasks.abort_all(),
                 _ = networks.changed() => self.migrate(),
             }
         }
@@ -137,6 +146,8 @@ impl<'a> Round<'a> {
     /// Does what is due at other nodes than `polled`, which has answered: leases, the second copy, a node that may be up
     /// again, a comparison.
     pub(super) async fn run_errands(&mut self, polled: NodeKey) {
+        // Whoever takes the place of one that failed has something due already.
+        self.note().await;
         let inner = self.inner;
         let mut networks = inner.networks.subscribe();
         let mut audit = None;
@@ -157,7 +168,7 @@ impl<'a> Round<'a> {
             while !running.tasks.is_empty() {
                 tokio::select! {
                     Some(finished) = running.tasks.join_next() => {
-                        self.settle(&mut running, finished, false);
+                        self.settle(&mut running, finished, Purpose::Errand);
                     }
                     _ = networks.changed() => self.migrate(),
                 }
@@ -176,11 +187,13 @@ impl<'a> Round<'a> {
             collect(&mut self.report, told.take());
         }
         self.note().await;
-        // This is local, so also when the time is over.
-        match self.inner.expire(&self.heard).await {
-            Ok(changes) => collect(&mut self.report, changes),
-            Err(error) => {
-                self.failure.get_or_insert(Ok(error));
+        // This is local, so also when the time is over. Errands show no clock by which to tell.
+        if self.polls {
+            match self.inner.expire(&self.heard).await {
+                Ok(changes) => collect(&mut self.report, changes),
+                Err(error) => {
+                    self.failure.get_or_insert(Ok(error));
+                }
             }
         }
         if let Some(failure) = self.failure.take() {
@@ -248,7 +261,7 @@ impl<'a> Round<'a> {
         &mut self,
         running: &mut Running,
         finished: Result<(NodeKey, Outcome), JoinError>,
-        tell: bool,
+        purpose: Purpose,
     ) -> End {
         let (node, outcome) = match finished {
             Ok(finished) => finished,
@@ -264,7 +277,9 @@ impl<'a> Round<'a> {
         match outcome.result {
             Some(Ok(())) => {
                 self.report.nodes_reached += 1;
-                self.heard.push(node);
+                if purpose == Purpose::Poll {
+                    self.heard.push(node);
+                }
                 self.seen.push((node, Observation::Answered(outcome.rtt)));
                 End::Well(node)
             }
@@ -275,7 +290,7 @@ impl<'a> Round<'a> {
             // The user removed it meanwhile.
             Some(Err(Error::NoNode)) => End::Badly,
             Some(Err(error)) => {
-                self.failed(node, &error.to_string(), tell);
+                self.failed(node, &error.to_string(), purpose);
                 End::Badly
             }
             None if self.is_late() => {
@@ -283,16 +298,17 @@ impl<'a> Round<'a> {
                 End::Stop
             }
             None => {
-                self.failed(node, SILENT, tell);
+                self.failed(node, SILENT, purpose);
                 End::Badly
             }
         }
     }
 
-    fn failed(&mut self, node: NodeKey, reason: &str, tell: bool) {
+    /// A person hears of the node that was to be polled; that of another one changes nothing for them.
+    fn failed(&mut self, node: NodeKey, reason: &str, purpose: Purpose) {
         self.seen
             .push((node, Observation::Failed(reason.to_owned())));
-        if tell {
+        if purpose == Purpose::Poll {
             let notice = Notice::Unreachable {
                 node,
                 reason: reason.to_owned(),
@@ -317,7 +333,7 @@ impl<'a> Round<'a> {
             };
             talk.task.abort();
             if talk.begun.elapsed() >= 2 * quick + PATIENCE / 2 {
-                self.failed(node, SILENT, true);
+                self.failed(node, SILENT, Purpose::Poll);
             }
         }
     }
@@ -347,7 +363,7 @@ impl<'a> Round<'a> {
             if let Error::Store(_) = error {
                 self.failure.get_or_insert(Ok(error));
             } else if node == standby {
-                self.failed(standby, &error.to_string(), false);
+                self.failed(standby, &error.to_string(), Purpose::Errand);
             }
             return;
         }
@@ -439,10 +455,12 @@ fn collect(report: &mut PollReport, changes: Vec<Change>) {
 const MAX_TRIED: usize = 10;
 /// Until a second node is asked too, at least.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a second node may go on once a first one has sent all.
+const GRACE: Duration = Duration::from_secs(2);
 /// Rounds of errands: a second copy may need a third node.
 const MAX_ERRANDS: usize = 4;
 /// What an errand may take.
 const ERRAND: Duration = Duration::from_secs(6);
 /// What a comparison may take.
-const COMPARISON: Duration = Duration::from_secs(60);
+const COMPARISON: Duration = Duration::from_secs(20);
 const SILENT: &str = "it did not answer in time";

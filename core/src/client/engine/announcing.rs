@@ -48,7 +48,7 @@ impl Engine {
             let now = time_at(&stored, now);
             let mut due = Vec::new();
             let own = others(tx, &stored)?;
-            for access in leased(tx, now)? {
+            for access in receiving(tx, now)? {
                 let peers = peers(tx, &stored, &own, &access)?;
                 for (to_tell, end) in due_of(tx, &stored, &access, &peers, now)? {
                     let keys = addresses.keys(&access, to_tell.epoch)?;
@@ -168,18 +168,24 @@ impl Announcing {
 }
 
 /// Whether a node is to be told something.
-pub(super) fn announces(tx: &Tx<'_>, stored: &StoredNode, now: UnixMillis) -> Result<bool, Error> {
+pub(super) fn announces(
+    tx: &Tx<'_>,
+    stored: &StoredNode,
+    accesses: &[StoredAccess],
+    now: UnixMillis,
+) -> Result<bool, Error> {
     let own = others(tx, stored)?;
-    for access in leased(tx, now)? {
-        let peers = peers(tx, stored, &own, &access)?;
-        if !due_of(tx, stored, &access, &peers, now)?.is_empty() {
+    for access in accesses {
+        let peers = peers(tx, stored, &own, access)?;
+        if !due_of(tx, stored, access, &peers, now)?.is_empty() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn leased(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<StoredAccess>, Error> {
+/// The keys whose addresses are leased.
+pub(super) fn receiving(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<StoredAccess>, Error> {
     let mut accesses = tx.accesses()?;
     accesses.retain(|access| receives(access, now));
     Ok(accesses)

@@ -16,8 +16,11 @@ use crate::wire::{
 };
 
 use super::{
-    Change, Engine, Error, Notice, announcing::announces, node_by_key, nodes::choose, receives,
-    time_at,
+    Change, Engine, Error, Notice,
+    announcing::{announces, receiving},
+    node_by_key,
+    nodes::choose,
+    receives, time_at,
 };
 use crate::client::types::reason;
 
@@ -37,14 +40,15 @@ impl Engine {
             let stored = node_by_key(tx, node)?;
             let now = time_at(&stored, now);
             let mut leases = false;
-            for access in tx.accesses()?.iter().filter(|access| receives(access, now)) {
+            let accesses = receiving(tx, now)?;
+            for access in &accesses {
                 for epoch in leases::wanted(now, spread(node, access)) {
                     leases = leases || tx.lease(stored.row, access.row, epoch)?.is_none();
                 }
             }
             Ok(Work {
                 leases: leases || shows(tx, &stored, now)?.is_some_and(|shown| shown.leased),
-                announces: announces(tx, &stored, now)?,
+                announces: announces(tx, &stored, &accesses, now)?,
                 releases: !tx.releases(stored.row)?.is_empty(),
                 outbox: !tx.outbox_for(stored.row)?.is_empty(),
             })

@@ -13,6 +13,7 @@ mod introductions;
 mod leases;
 mod lost;
 mod node_lists;
+mod node_records;
 mod nodes;
 mod outgoing;
 mod rotation;

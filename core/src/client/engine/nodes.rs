@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::channel::{HopCount, NodeLink};
+use crate::channel::NodeLink;
 use crate::crypto::{Entropy, NodeKey, PseudonymSecret, entropy};
-use crate::discovery::{
-    Chooser, Condition, NodeLoad, NodeRecord, Origin, Refusal, Role, chooser::Added,
-};
-use crate::store::{self, StoredNode, Tx};
+use crate::discovery::{Chooser, Condition, NodeRecord, Origin, Refusal, Role, chooser::Added};
+use crate::store::{StoredNode, Tx};
 use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
 
+use super::node_records::{from_stored, origin_number, to_stored};
 use super::{Engine, Error, node_by_key};
 use crate::client::nodes::{NodeState, NodeStatus};
 
@@ -343,134 +342,4 @@ pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
 fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
     let records = tx.nodes()?.iter().map(from_stored).collect();
     Ok(Chooser::new(tx.node_seed(), records))
-}
-
-fn from_stored(node: &StoredNode) -> NodeRecord {
-    let origin = match node.origin {
-        0 => Origin::User,
-        1 => Origin::Link,
-        2 => Origin::Member,
-        _ => Origin::Dht,
-    };
-    let mut record = NodeRecord::new(node.link.clone(), origin);
-    let Some(state) = &node.state else {
-        return record;
-    };
-    record.role = match node.role {
-        StoredNode::POLLED => Role::Active,
-        StoredNode::STANDBY => Role::Standby,
-        _ => Role::Spare,
-    };
-    record.since = UnixMillis::from_millis(state.since_ms);
-    record.failures = state.failures;
-    record.reliability = permille(state.reliability);
-    record.counted = UnixMillis::from_millis(state.counted_ms);
-    let until = UnixMillis::from_millis(state.until_ms);
-    record.condition = match state.condition {
-        1 => Condition::Returning { from: until },
-        2 => Condition::Down {
-            since: UnixMillis::from_millis(state.from_ms),
-            retry: until,
-            why: state.why.clone(),
-        },
-        3 => Condition::Refused {
-            until,
-            why: refusal(state.refusal),
-        },
-        _ => Condition::Healthy,
-    };
-    record.rtt = state
-        .rtt_ms
-        .map(|millis| Duration::from_millis(u64::from(millis)));
-    record.load = state.loaded.then(|| NodeLoad {
-        clients: state.clients,
-        clients_permille: permille(state.clients_permille),
-        storage_permille: permille(state.storage_permille),
-        cpu_permille: permille(state.cpu_permille),
-        latency: Duration::from_millis(u64::from(state.latency_ms)),
-    });
-    record.hop_count = HopCount::from_wire(state.hop_count);
-    record.audit_at = UnixMillis::from_millis(state.audit_ms);
-    record.gap = state.gap;
-    record
-}
-
-fn to_stored(record: &NodeRecord) -> (u8, store::NodeState) {
-    let role = match record.role {
-        Role::Active => StoredNode::POLLED,
-        Role::Standby => StoredNode::STANDBY,
-        Role::Spare => StoredNode::SPARE,
-    };
-    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-    let mut state = store::NodeState {
-        failures: record.failures,
-        reliability: u32::from(record.reliability),
-        counted_ms: record.counted.as_millis(),
-        since_ms: record.since.as_millis(),
-        rtt_ms: record.rtt.map(millis),
-        hop_count: record.hop_count.to_wire(),
-        audit_ms: record.audit_at.as_millis(),
-        gap: record.gap,
-        ..store::NodeState::default()
-    };
-    match &record.condition {
-        Condition::Healthy => {}
-        Condition::Returning { from } => {
-            state.condition = 1;
-            state.until_ms = from.as_millis();
-        }
-        Condition::Down { since, retry, why } => {
-            state.condition = 2;
-            state.from_ms = since.as_millis();
-            state.until_ms = retry.as_millis();
-            state.why.clone_from(why);
-        }
-        Condition::Refused { until, why } => {
-            state.condition = 3;
-            state.until_ms = until.as_millis();
-            state.refusal = refusal_number(*why);
-        }
-    }
-    if let Some(load) = record.load {
-        state.loaded = true;
-        state.clients = load.clients;
-        state.clients_permille = u32::from(load.clients_permille);
-        state.storage_permille = u32::from(load.storage_permille);
-        state.cpu_permille = u32::from(load.cpu_permille);
-        state.latency_ms = millis(load.latency);
-    }
-    (role, state)
-}
-
-fn permille(number: u32) -> u16 {
-    u16::try_from(number.min(1_000)).unwrap_or(1_000)
-}
-
-fn origin_number(origin: Origin) -> u8 {
-    match origin {
-        Origin::User => 0,
-        Origin::Link => 1,
-        Origin::Member => 2,
-        Origin::Dht => 3,
-    }
-}
-
-fn refusal_number(refusal: Refusal) -> u32 {
-    match refusal {
-        Refusal::Full => 0,
-        Refusal::NoStrangers => 1,
-        Refusal::Evicted => 2,
-        Refusal::Introduction => 3,
-        Refusal::Withheld => 4,
-    }
-}
-
-fn refusal(number: u32) -> Refusal {
-    match number {
-        1 => Refusal::NoStrangers,
-        2 => Refusal::Evicted,
-        3 => Refusal::Introduction,
-        4 => Refusal::Withheld,
-        _ => Refusal::Full,
-    }
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{Asked, FETCHES, Link, Step};
 use crate::{
     service::{Session, Write, WriteKind},
-    store::{Keys, StoreError},
+    store::{DelegatedKeys, StoreError},
 };
 
 impl Link {
@@ -149,12 +149,16 @@ impl Link {
             Ok(found)
         })?;
         found.sort_by_key(|(keys, envelope)| (keys.address, envelope.header().time));
-        self.offers.extend(found);
+        self.offers.extend(
+            found
+                .iter()
+                .map(|(keys, envelope)| (keys.into(), envelope.clone())),
+        );
         Ok(())
     }
 }
 
-fn publish(keys: &Keys, envelopes: &[&Envelope]) -> Publish {
+fn publish(keys: &DelegatedKeys, envelopes: &[&Envelope]) -> Publish {
     let base = envelopes
         .first()
         .map_or_else(UnixMillis::default, |envelope| envelope.header().time);
@@ -165,8 +169,8 @@ fn publish(keys: &Keys, envelopes: &[&Envelope]) -> Publish {
         before = envelope.header().time;
     }
     Publish {
-        blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-        access_key: Bytes::copy_from_slice(keys.access.as_bytes()),
+        blinded_key: Bytes::copy_from_slice(&keys.blinded),
+        access_key: Bytes::copy_from_slice(&keys.access),
         base_time_ms: base.as_millis(),
         items,
     }

@@ -5,7 +5,7 @@ mod leases;
 mod reconciliation;
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +24,7 @@ use self::leases::by_address;
 use super::Acknowledged;
 use crate::{
     service::{Reconciliation, Service, Stored, Write},
-    store::{Delegation, Keys, StoreError},
+    store::{DelegatedKeys, Delegation, StoreError},
 };
 
 /// The state of a link; whoever drives it carries out its [`Step`]s and hands it the answers.
@@ -36,8 +36,8 @@ pub(crate) struct Link {
     /// What is to be registered, and what is.
     wanted: BTreeMap<Address, Delegation>,
     registered: BTreeMap<Address, Delegation>,
-    /// Turned away on this connection.
-    refused: HashSet<Address>,
+    /// Turned away, until then.
+    refused: HashMap<Address, UnixMillis>,
     following: Following,
     /// How far the other node's clock is ahead, in milliseconds.
     clock_ahead_ms: i64,
@@ -56,7 +56,7 @@ pub(crate) struct Link {
     /// To be fetched; the address is not known of what a reconciliation brought up.
     fetches: VecDeque<(Option<Address>, EnvelopeId)>,
     /// To be published there.
-    offers: VecDeque<(Keys, Envelope)>,
+    offers: VecDeque<(DelegatedKeys, Envelope)>,
     /// To be published there, not read yet.
     lacking: VecDeque<EnvelopeId>,
     /// What came and is to be committed.
@@ -79,7 +79,7 @@ enum Asked {
     Release,
     Reconcile,
     Fetch(Option<Address>, EnvelopeId),
-    Publish(Keys, Vec<Envelope>),
+    Publish(DelegatedKeys, Vec<Envelope>),
 }
 
 /// What whoever drives a link is to do.
@@ -133,7 +133,7 @@ impl Link {
             acknowledged,
             wanted: by_address(leases),
             registered: BTreeMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             following: Following::No,
             clock_ahead_ms: 0,
             reconciling: None,
@@ -203,9 +203,9 @@ impl Link {
             return Ok(steps);
         }
         if std::mem::take(&mut self.strays) {
-            self.release_strays(&mut steps)?;
+            self.release_all(&mut steps);
         }
-        self.change_leases(&mut steps);
+        self.change_leases(now, &mut steps);
         if self.following == Following::No && !self.registered.is_empty() && self.asked.is_empty() {
             self.following = Following::Asked;
             steps.push(Step::follow(request::Kind::Sync(Sync {
@@ -224,7 +224,11 @@ impl Link {
     /// When there is something to do again, if nothing comes before.
     pub(crate) fn wake(&self) -> UnixMillis {
         if self.works() && !self.has_work() && self.reconciling.is_none() {
-            return self.next_reconciliation.max(self.paused);
+            let again = self.refused.values().min().copied();
+            let next = again.map_or(self.next_reconciliation, |again| {
+                again.min(self.next_reconciliation)
+            });
+            return next.max(self.paused);
         }
         self.paused
     }

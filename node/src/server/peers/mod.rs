@@ -21,7 +21,7 @@ use ailurus::{
 };
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet},
+    task::{Id, JoinHandle, JoinSet},
 };
 
 use super::Shared;
@@ -96,6 +96,7 @@ impl Tasks {
             secret,
             peers: Peers::new(*shared.service.node()),
             links: JoinSet::new(),
+            tasks: HashMap::new(),
             following: u64::MAX,
             covered: HashMap::new(),
             working: Vec::new(),
@@ -178,6 +179,8 @@ struct Supervisor {
     secret: Arc<PseudonymSecret>,
     peers: Peers,
     links: JoinSet<(NodeKey, End, Acknowledged)>,
+    /// Whose link each task is: one that panics does not say.
+    tasks: HashMap<Id, NodeKey>,
     /// As of which change `covered` is.
     following: u64,
     /// What other nodes follow here by themselves.
@@ -193,15 +196,23 @@ impl Supervisor {
         let mut tick = tokio::time::interval(TICK);
         loop {
             let ended = tokio::select! {
-                Some(ended) = self.links.join_next(), if !self.links.is_empty() => Some(ended),
+                Some(ended) = self.links.join_next_with_id(), if !self.links.is_empty() => Some(ended),
                 _ = tick.tick() => None,
             };
             let now = self.shared.clock.now();
             let mut changed = ended.is_some();
             match ended {
-                Some(Ok((node, end, acknowledged))) => self.ended(now, &node, &end, acknowledged),
-                // A link's task panicked; its node stays linked for the plan until the node starts again.
-                Some(Err(error)) => tracing::error!(%error, "a link to another node broke"),
+                Some(Ok((task, (node, end, acknowledged)))) => {
+                    self.tasks.remove(&task);
+                    self.ended(now, &node, &end, acknowledged);
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a link to another node broke");
+                    if let Some(node) = self.tasks.remove(&error.id()) {
+                        let end = End::Failed(error.to_string());
+                        self.ended(now, &node, &end, Acknowledged::default());
+                    }
+                }
                 None => {}
             }
             // Clients come and go all the time; what they change may wait for a moment.
@@ -307,7 +318,7 @@ impl Supervisor {
         self.shared.hub.links().insert(node, handle);
         tracing::debug!(node = ?link, addresses = leases.len(), "dialling another node");
         let shared = Arc::clone(&self.shared);
-        self.links.spawn(async move {
+        let task = self.links.spawn(async move {
             let driven = link::drive(
                 &shared,
                 &dialer,
@@ -320,6 +331,7 @@ impl Supervisor {
             let (end, acknowledged) = driven.await;
             (node, end, acknowledged)
         });
+        self.tasks.insert(task.id(), node);
     }
 
     fn ended(&mut self, now: UnixMillis, node: &NodeKey, end: &End, acknowledged: Acknowledged) {
@@ -373,7 +385,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often the store is read again without any news.
 const UPDATE_EVERY: Duration = Duration::from_secs(600);
 /// How often at most it is read.
-const UPDATE_AT_MOST: Duration = Duration::from_secs(2);
+const UPDATE_AT_MOST: Duration = Duration::from_secs(10);
 /// Commands that may wait for one link.
 const COMMANDS: usize = 256;
 /// Silence after which another node is taken for gone, and how often it is made to answer.

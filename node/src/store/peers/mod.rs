@@ -15,10 +15,29 @@ use super::{Keys, Reader, StoreError, from_sql, to_sql};
 /// The access key's word that this node may register an address at others.
 #[derive(Clone, Debug)]
 pub(crate) struct Delegation {
-    pub(crate) keys: Keys,
+    pub(crate) keys: DelegatedKeys,
     /// Unix seconds.
     pub(crate) until_s: u64,
     pub(crate) signature: [u8; 64],
+}
+
+/// The two keys of an address as they are sent: nothing is verified with them, and lifting a point for each would cost
+/// more than all the rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DelegatedKeys {
+    pub(crate) address: Address,
+    pub(crate) blinded: [u8; 32],
+    pub(crate) access: [u8; 32],
+}
+
+impl From<&Keys> for DelegatedKeys {
+    fn from(keys: &Keys) -> Self {
+        Self {
+            address: keys.address,
+            blinded: *keys.blinded.as_bytes(),
+            access: *keys.access.as_bytes(),
+        }
+    }
 }
 
 /// Where an address's records are in the DHT, and this node's own.
@@ -35,6 +54,15 @@ pub(crate) struct RecordRow {
 pub(crate) struct PeerRow {
     pub(crate) node: NodeLink,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) trust: Trust,
+}
+
+/// Clients of this node that have one of the addresses that another is said to serve: of those with an introduction and
+/// of all, up to a few dozen. One client may name any number of nodes, but is only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Trust {
+    pub(crate) introduced: u64,
+    pub(crate) clients: u64,
 }
 
 /// What became of a name.
@@ -53,31 +81,23 @@ impl Reader {
             "SELECT d.address, d.blinded_key, d.access_key, d.until_s, d.signature FROM delegations d
              WHERE d.until_s > ?1 AND EXISTS (
                SELECT 1 FROM addresses a JOIN leases l ON l.address_row = a.row
-               JOIN registrations r ON r.row = l.registration_row
-               WHERE a.address = d.address AND l.end_s > ?1 AND r.peer = 0)
+               WHERE a.address = d.address AND l.end_s > ?1 AND l.peer = 0)
              ORDER BY d.address",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
         let mut delegations = Vec::new();
         while let Some(row) = rows.next()? {
             delegations.push(Delegation {
-                keys: keys(row)?,
+                keys: DelegatedKeys {
+                    address: Address::from_bytes(row.get(0)?),
+                    blinded: row.get(1)?,
+                    access: row.get(2)?,
+                },
                 until_s: from_sql(row.get(3)?),
                 signature: row.get(4)?,
             });
         }
         Ok(delegations)
-    }
-
-    /// Every address with a delegation, whether a client has leased it here or not.
-    pub(crate) fn delegated_addresses(&self) -> Result<Vec<Address>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT address FROM delegations")?;
-        let found = statement
-            .query_map([], |row| Ok(Address::from_bytes(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
     }
 
     /// All other nodes, with what they serve.
@@ -102,9 +122,34 @@ impl Reader {
             let node = NodeLink::new(key, &host, row.get(3)?)
                 .map_err(|_| StoreError::Corrupt("host of a super node"))?;
             let addresses = vec![address];
-            peers.push((number, PeerRow { node, addresses }));
+            let row = PeerRow {
+                node,
+                addresses,
+                trust: self.trust(number)?,
+            };
+            peers.push((number, row));
         }
         Ok(peers.into_iter().map(|(_, peer)| peer).collect())
+    }
+
+    fn trust(&self, peer: i64) -> Result<Trust, StoreError> {
+        let trust = self
+            .connection
+            .prepare_cached(
+                "SELECT count(hop_count), count(*) FROM (
+                   SELECT DISTINCT r.row, r.hop_count FROM peer_addresses s
+                   JOIN addresses a ON a.address = s.address
+                   JOIN leases l ON l.address_row = a.row AND l.peer = 0
+                   JOIN registrations r ON r.row = l.registration_row
+                   WHERE s.peer_row = ?1 LIMIT ?2)",
+            )?
+            .query_row((peer, TRUST), |row| {
+                Ok(Trust {
+                    introduced: from_sql(row.get(0)?),
+                    clients: from_sql(row.get(1)?),
+                })
+            })?;
+        Ok(trust)
     }
 
     /// What the DHT is to say and may tell, for addresses that a client has leased here.
@@ -272,3 +317,6 @@ fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
         own,
     })
 }
+
+/// Clients that are counted for one other node.
+const TRUST: i64 = 64;
