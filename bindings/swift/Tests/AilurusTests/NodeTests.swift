@@ -19,16 +19,18 @@ final class NodeTests: XCTestCase {
         XCTAssertFalse(status.reason.isEmpty)
     }
 
-    func testANodeThatDoesNotAnswerIsDownAndAnotherTakesOver() async throws {
+    func testOfTwoNodesTheOneThatAnswersIsActive() async throws {
         let away = try Node()
         away.stop()
         let alice = try await phone("Alice", nodes: [away.link, Node.shared.link])
         _ = try await alice.createChannel(name: "family")
         let report = try await alice.syncOnce(budget: 20)
         XCTAssertEqual(report.nodesReached, 1)
-        let states = try await alice.nodes().map { ($0.link, $0.state) }
-        let expected: [String: NodeState] = [Node.shared.link: .active, away.link: .down]
-        XCTAssertEqual(Dictionary(uniqueKeysWithValues: states), expected)
+        for node in try await alice.nodes() {
+            // Down, or a standby if the other was so quick that nothing was made of the silence.
+            let expected: [NodeState] = node.link == away.link ? [.down, .standby] : [.active]
+            XCTAssertTrue(expected.contains(node.state), node.reason)
+        }
     }
 
     func testNodesAreAddedAndRemovedWhileAway() async throws {
