@@ -14,6 +14,8 @@ use crate::wire::{
 pub struct NodeRecord {
     /// Key and address.
     pub link: NodeLink,
+    /// Where it last answered, while `link` is another address that is on trial.
+    pub home: Option<NodeLink>,
     /// Who named it.
     pub origin: Origin,
     /// What it is used for.
@@ -45,6 +47,7 @@ impl NodeRecord {
     pub fn new(link: NodeLink, origin: Origin) -> Self {
         Self {
             link,
+            home: None,
             origin,
             role: Role::Spare,
             since: UnixMillis::default(),
@@ -80,6 +83,24 @@ impl NodeRecord {
             before - before / 8
         };
         self.counted = now;
+    }
+
+    /// Tries it at another address until it fails there too; true unless that one is known or another is on trial.
+    pub(super) fn try_at(&mut self, link: &NodeLink) -> bool {
+        if self.home.is_some() || *link == self.link {
+            return false;
+        }
+        self.home = Some(std::mem::replace(&mut self.link, link.clone()));
+        true
+    }
+
+    /// Ends a trial; true if there was one.
+    pub(super) fn return_home(&mut self) -> bool {
+        let Some(home) = self.home.take() else {
+            return false;
+        };
+        self.link = home;
+        true
     }
 
     /// Whether it is used as it is, or to be.

@@ -163,8 +163,16 @@ impl Engine {
             let mut new = Vec::new();
             for candidate in candidates {
                 let node = candidate.link.key();
-                let known = nodes.iter().any(|known| known.link.key() == node);
-                if !known && !tx.is_removed(node)? {
+                let wanted = match nodes.iter().find(|known| known.link.key() == node) {
+                    // One that is down may have moved.
+                    Some(known) => {
+                        let record = from_stored(known);
+                        let down = matches!(record.condition, Condition::Down { .. });
+                        down && record.home.is_none() && record.link != candidate.link
+                    }
+                    None => !tx.is_removed(node)?,
+                };
+                if wanted {
                     new.push(candidate);
                 }
             }
@@ -323,6 +331,9 @@ pub(super) fn choose(
         if let Some(is) = is
             && Some(is) != was
         {
+            if is.link != node.link {
+                tx.put_node(&is.link, &node.pseudonym, origin_number(is.origin))?;
+            }
             let (role, state) = to_stored(is);
             tx.put_node_state(node.row, role, &state)?;
         }
