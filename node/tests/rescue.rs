@@ -106,7 +106,7 @@ impl Scene {
         let signer = access.record_signer(epoch).expect("keys");
         let secret = access.record_secret(epoch);
         let signer = signer.expect("a writer");
-        signer.sign(&secret, node, at, &mut OsEntropy)
+        signer.sign(&secret, node, self.slot(node), at, &mut OsEntropy)
     }
 
     fn slot(&self, node: &NodeLink) -> u8 {
