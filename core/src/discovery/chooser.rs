@@ -321,12 +321,17 @@ impl Chooser {
     }
 
     /// The standby that should be compared with the polled node now: once a day each, and at once when `gap`, the number
-    /// of messages known to be missing, has grown.
+    /// of messages known to be missing, has grown; for gaps once in 15 minutes, whoever makes them.
     pub fn audit_due(&self, gap: u64, now: UnixMillis) -> Option<NodeKey> {
+        let rested = |record: &NodeRecord| is_over(record.audited.after(GAP_AUDIT), now, GAP_AUDIT);
+        let may_look = self.nodes.iter().all(rested);
         self.nodes
             .iter()
             .filter(|record| record.role == Role::Standby && record.is_healthy())
-            .filter(|record| gap > record.gap || is_over(record.audit_at, now, 2 * AUDIT))
+            .filter(|record| {
+                let missing = may_look && gap > record.gap;
+                missing || (rested(record) && is_over(record.audit_at, now, 2 * AUDIT))
+            })
             .min_by_key(|record| record.audit_at)
             .map(|record| *record.link.key())
     }
@@ -337,7 +342,15 @@ impl Chooser {
         if let Some(record) = self.record_mut(node) {
             let next = if gap > record.gap { AUDIT_AGAIN } else { AUDIT };
             record.gap = gap;
+            record.audited = now;
             record.audit_at = now.after(next - backoff::within(next / 4, random));
+        }
+    }
+
+    /// A comparison of a standby with the polled node came to nothing.
+    pub fn audit_failed(&mut self, node: &NodeKey, now: UnixMillis) {
+        if let Some(record) = self.record_mut(node) {
+            record.audited = now;
         }
     }
 
@@ -523,6 +536,8 @@ const DWELL: Duration = Duration::from_secs(12 * 3600);
 const AUDIT: Duration = Duration::from_secs(24 * 3600);
 /// After a new gap.
 const AUDIT_AGAIN: Duration = Duration::from_secs(3 * 3600);
+/// Between two that begin because something is missing.
+const GAP_AUDIT: Duration = Duration::from_secs(15 * 60);
 /// Characters of a reason that are kept.
 const MAX_WHY: usize = 120;
 const SHIFTS: u64 = 0x7368_6966_7473;

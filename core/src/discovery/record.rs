@@ -38,6 +38,8 @@ pub struct NodeRecord {
     pub hop_count: HopCount,
     /// When it is next compared with another node.
     pub audit_at: UnixMillis,
+    /// When that was last tried.
+    pub audited: UnixMillis,
     /// Messages that were known to be missing when it was last compared.
     pub gap: u64,
 }
@@ -59,6 +61,7 @@ impl NodeRecord {
             load: None,
             hop_count: HopCount::STRANGER,
             audit_at: UnixMillis::default(),
+            audited: UnixMillis::default(),
             gap: 0,
         }
     }

@@ -353,11 +353,23 @@ fn standbys_are_audited_daily_and_when_a_gap_grows() {
         chooser.audited(&due, 0, later, 7);
     }
     assert_eq!(chooser.audit_due(0, later), None);
+    assert_eq!(
+        chooser.audit_due(2, later),
+        None,
+        "once in a quarter of an hour"
+    );
+    let mut later = later;
     for _ in &standbys {
+        later = later.after(15 * MINUTE);
         let due = chooser.audit_due(2, later).unwrap();
         chooser.audited(&due, 2, later, 7);
+        assert_eq!(chooser.audit_due(3, later.after(14 * MINUTE)), None);
     }
-    assert_eq!(chooser.audit_due(2, later), None, "an old gap is not news");
+    let again = later.after(15 * MINUTE);
+    assert_eq!(chooser.audit_due(2, again), None, "an old gap is not news");
+    chooser.audit_failed(&standbys[0], again);
+    assert_eq!(chooser.audit_due(3, again), None, "a failed one counts too");
+    chooser.audited(&standbys[0], 2, later, 7);
     assert!(
         chooser.audit_due(2, later.after(3 * HOUR)).is_some(),
         "what is missing may have been too young"

@@ -24,6 +24,8 @@ pub enum Observation {
         /// How many.
         gap: u64,
     },
+    /// It could not be compared: it, or the polled node, did not answer.
+    AuditFailed,
     /// It acknowledged envelopes and does not have them.
     Withheld,
 }
@@ -276,6 +278,7 @@ impl Engine {
                         Observation::Answered(rtt) => chooser.answered(node, *rtt, now, random),
                         Observation::Failed(why) => chooser.failed(node, why, now, random),
                         Observation::Audited { gap } => chooser.audited(node, *gap, now, random),
+                        Observation::AuditFailed => chooser.audit_failed(node, now),
                         Observation::Withheld => {
                             chooser.refused(node, Refusal::Withheld, now, random);
                         }
