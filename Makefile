@@ -15,7 +15,7 @@ demo: setup-build ## the main job on this machine: a node, four phones, a chat
 test: setup lint ## everything that must pass: format, lints, tests, fuzz targets, Kotlin, Swift, demo apps
 	scripts/step tests cargo test --workspace --all-targets --no-fail-fast
 	scripts/step documentation cargo test --workspace --doc --no-fail-fast
-	scripts/step simulation cargo run --quiet -p ailurus-bench --bin ailurus-sim -- --nodes 10 --clients 1000 --channels 250
+	scripts/step simulation cargo run --quiet --profile simulation -p ailurus-bench --bin ailurus-sim -- --nodes 10 --clients 1000 --channels 250
 	scripts/step fuzzing scripts/fuzz-all 10
 	scripts/step size scripts/mobile 5300000
 	scripts/step android scripts/check-android

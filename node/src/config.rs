@@ -24,6 +24,8 @@ pub struct Config {
     pub dht: DhtMode,
     /// The data directory is a restored backup: begin a new generation, so that clients reconcile.
     pub restored: bool,
+    /// The clock is right however far it jumped; otherwise nothing is deleted for a while.
+    pub trust_clock: bool,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -38,6 +40,7 @@ impl Config {
             metrics: None,
             dht: DhtMode::Off,
             restored: false,
+            trust_clock: false,
             limits: Limits::default(),
         }
     }
@@ -59,6 +62,8 @@ pub struct Limits {
     pub registrations: u64,
     /// Of these, clients without an introduction.
     pub strangers: u64,
+    /// Clients of one IPv4 /24 or IPv6 /48 at which it may bring no more strangers.
+    pub registrations_per_network: u64,
     /// Share of processor time, of all cores over a minute in permille, above which new strangers are refused.
     pub refuse_strangers_above_permille: u32,
     /// Clients that may register through one introduction and those that extend it; invitations have quotas of their own.
@@ -69,6 +74,8 @@ pub struct Limits {
     pub addresses_per_peer: u64,
     /// Leases of all clients and other super nodes together.
     pub leases: u64,
+    /// Of these, leases of other super nodes.
+    pub leases_of_peers: u64,
     /// Envelopes and requests a client may send per second, in the long run.
     pub items_per_second: u32,
     /// Envelopes and requests a client may send at once.
@@ -109,11 +116,13 @@ impl Default for Limits {
             addresses_per_client: 2_048,
             registrations: 1_000_000,
             strangers: 500_000,
+            registrations_per_network: 250_000,
             refuse_strangers_above_permille: 800,
             clients_per_introduction: 64,
             peers: 1_000,
-            addresses_per_peer: 1_000_000,
+            addresses_per_peer: 32_768,
             leases: 50_000_000,
+            leases_of_peers: 10_000_000,
             items_per_second: 2_000,
             items_burst: 20_000,
             bytes_per_second: 8 << 20,

@@ -46,5 +46,5 @@ pub use operator::{
     Restored, Revocation, Revoked, Status, Subtree, Terms, restore,
 };
 pub use peers::{Wire, WireEnd, Wires};
-pub use service::{Network, Service, Session};
+pub use service::{Network, Offered, Service, Session};
 pub use store::{Expired, Store, StoreError};

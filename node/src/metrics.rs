@@ -77,6 +77,8 @@ pub struct Metrics {
     pub envelopes: Gauge,
     /// Bytes that may still be written to the disk of the data directory.
     pub disk_free: Gauge,
+    /// One while the time may be wrong and nothing is deleted, else zero.
+    pub clock_held: Gauge,
     failing: AtomicBool,
     nearly_full: AtomicBool,
 }
@@ -132,6 +134,7 @@ impl Metrics {
             load_latency: Gauge::default(),
             envelopes: Gauge::default(),
             disk_free: Gauge::default(),
+            clock_held: Gauge::default(),
             failing: AtomicBool::new(false),
             nearly_full: AtomicBool::new(false),
         };
@@ -306,6 +309,11 @@ impl Metrics {
                 "disk_free_bytes",
                 "Bytes that may still be written to the disk of the data directory",
                 &self.disk_free,
+            ),
+            (
+                "clock_held",
+                "One while the clock is far ahead of where it was and nothing is deleted",
+                &self.clock_held,
             ),
             (
                 "peer_links",

@@ -66,6 +66,10 @@ impl Node {
         let link = link(&config, key, local)?;
         data.keep_link(&link)?;
         let service = Arc::new(Service::new(Arc::new(store), config.limits, key));
+        service.advertise(link.host());
+        if config.trust_clock {
+            service.trust_clock();
+        }
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {
             Some(addr) => {

@@ -21,6 +21,7 @@ use ailurus::{
         time::UnixMillis,
     },
 };
+use ailurus_node::Store;
 use bytes::Bytes;
 
 use common::{
@@ -113,6 +114,30 @@ async fn the_clock_can_be_shifted_and_says_so() {
     assert!(told.distance(now().before(8 * DAY)) < Duration::from_secs(60));
     let (_, _, log) = daemon.end(libc::SIGTERM);
     assert!(log.contains("WARN") && log.contains("clock"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_far_ahead_is_not_believed_unless_the_operator_does() {
+    let dir = temp();
+    let mut channel = Channel::new(1);
+    let daemon = Daemon::start(dir.path(), &["--clock-offset", "-9d"]);
+    let connection = Phone::new(&daemon.link).connect().await;
+    let envelopes = channel.envelopes(now().before(9 * DAY), 200, 3);
+    let published = ask(&connection, &channel.publish(&envelopes)).await;
+    assert_eq!(refusals(&[published]), []);
+    let look = Duration::from_secs(3);
+    tokio::time::sleep(look).await;
+    daemon.end(libc::SIGTERM);
+
+    for (arguments, kept) in [(&[][..], 3), (&["--trust-clock"][..], 0)] {
+        let daemon = Daemon::start(dir.path(), arguments);
+        tokio::time::sleep(look).await;
+        let (_, _, log) = daemon.end(libc::SIGTERM);
+        let held = log.contains("ERROR") && log.contains("--trust-clock");
+        assert_eq!(held, kept > 0, "{log}");
+        let store = Store::open(&dir.path().join("node.db")).expect("a database");
+        assert_eq!(store.envelopes(), kept);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

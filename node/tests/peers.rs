@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use common::*;
 
 struct Place {
-    _dir: TempDir,
+    dir: TempDir,
     service: Arc<Service>,
     key: NodeKey,
 }
@@ -42,7 +42,7 @@ impl Place {
         let store = Arc::new(Store::open(&dir.path().join("node.db")).expect("a database"));
         Self {
             service: Arc::new(Service::new(store, limits, key)),
-            _dir: dir,
+            dir,
             key,
         }
     }
@@ -371,6 +371,107 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
             .records_wanted,
         wanted
     );
+}
+
+#[test]
+fn an_address_that_no_client_of_the_other_node_has_is_left_out_and_tried_again() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let (mut one, mut two) = (Channel::new(1), Channel::new(2));
+    a.serve(&one, NOW, &[&a, &b]);
+    a.serve(&two, NOW, &[&a, &b]);
+    b.serve(&one, NOW, &[&a, &b]);
+    let of_one = one.envelopes(NOW, 300, 3);
+    let of_two = two.envelopes(NOW, 300, 4);
+    a.publish(&one, NOW, &of_one);
+    a.publish(&two, NOW, &of_two);
+    let mut wire = a.wire(&b, NOW);
+    let mut run = |now: UnixMillis| {
+        let end = wire.run(&a.service, now, |session, request| {
+            b.service.handle(session, now, request)
+        });
+        assert_eq!(end.expect("readable"), None);
+        wire.wake()
+    };
+    let mut now = run(NOW);
+    assert_eq!((b.kept(&one, NOW).len(), b.kept(&two, NOW).len()), (3, 0));
+    b.serve(&two, NOW, &[&a, &b]);
+    while b.kept(&two, NOW).len() < 4 {
+        assert!(now < NOW.after(HOUR), "not within an hour");
+        now = run(now);
+    }
+    // When its clients leave, it keeps nothing for the other node, which finds that out and goes on with the rest.
+    let gone = release(&[two.address(NOW)]);
+    assert_eq!(refusals(&[b.ask(now, gone)]), []);
+    let more = one.envelopes(NOW, 301, 5);
+    a.publish(&one, now, &more);
+    let end = now.after(DAY);
+    while b.kept(&one, NOW).len() < 8 {
+        assert!(now < end, "not within a day");
+        now = run(now);
+    }
+}
+
+#[test]
+fn members_send_a_node_nowhere_in_its_own_network() {
+    let a = Place::new(1);
+    let channel = Channel::new(1);
+    a.serve(&channel, NOW, &[]);
+    let epoch = Epoch::of(NOW);
+    let named = |service: &Service| {
+        let mut announced = announcement(&channel, epoch, a.key, &[]);
+        announced.peers = ["127.0.0.1", "192.168.0.7", "localhost", "192.0.2.9"]
+            .into_iter()
+            .zip(10_u8..)
+            .map(|(host, seed)| NodeHint {
+                host: host.to_owned(),
+                ..hint(NodeSecret::from_bytes([seed; 32]).public())
+            })
+            .collect();
+        let announce = request(request::Kind::Announce(Announce {
+            announcements: vec![announced],
+        }));
+        service.handle(&session(ALICE), NOW, announce);
+        let database = a.dir.path().join("node.db");
+        let database = rusqlite::Connection::open(database).expect("opens");
+        let count: i64 = database
+            .query_row("SELECT count(*) FROM peers", [], |row| row.get(0))
+            .expect("counted");
+        count
+    };
+    assert_eq!(named(&a.service), 1);
+    // Unless it is there itself.
+    a.service.advertise("192.168.0.1");
+    assert_eq!(named(&a.service), 4);
+}
+
+#[test]
+fn leases_that_the_other_node_remembers_alone_are_released() {
+    let (a, b) = (Place::new(1), Place::new(2));
+    let (mut one, two) = (Channel::new(1), Channel::new(2));
+    for place in [&a, &b] {
+        place.serve(&one, NOW, &[&a, &b]);
+        place.serve(&two, NOW, &[&a, &b]);
+    }
+    let mut wire = a.wire(&b, NOW);
+    wire.run(&a.service, NOW, |session, request| {
+        b.service.handle(session, NOW, request)
+    })
+    .expect("readable");
+    drop(wire);
+    // The link is gone, and then the clients that had the second channel; nobody tells the other node.
+    assert_eq!(refusals(&[a.ask(NOW, release(&[two.address(NOW)]))]), []);
+    let envelopes = one.envelopes(NOW, 300, 3);
+    a.publish(&one, NOW, &envelopes);
+    let mut wire = a.wire(&b, NOW);
+    let mut now = NOW;
+    while b.kept(&one, NOW).len() < 3 {
+        assert!(now < NOW.after(HOUR), "not within an hour");
+        let end = wire.run(&a.service, now, |session, request| {
+            b.service.handle(session, now, request)
+        });
+        assert_eq!(end.expect("readable"), None);
+        now = wire.wake();
+    }
 }
 
 #[test]

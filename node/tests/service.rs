@@ -240,6 +240,41 @@ fn resending_is_acknowledged_and_stored_once() {
 }
 
 #[test]
+fn many_requests_are_answered_in_their_order_and_committed_together() {
+    let (_dir, bench) = bench(Limits::default());
+    let mut channel = Channel::new(1);
+    let envelopes = channel.envelopes(NOW, 200, 2);
+    let early = Session {
+        early: true,
+        ..session(BOB)
+    };
+    let answers = bench.service.handle_all(
+        vec![
+            (session(BOB), channel.publish(&envelopes[..1])),
+            (session(BOB), sync(Bytes::new())),
+            (early, release(&[channel.address(NOW)])),
+            (session(BOB), channel.publish(&envelopes)),
+        ],
+        NOW,
+    );
+    let kinds: Vec<_> = answers.into_iter().map(|answer| answer.kind).collect();
+    let [
+        Some(response::Kind::Published(first)),
+        Some(response::Kind::Refused(synced)),
+        Some(response::Kind::Refused(released)),
+        Some(response::Kind::Published(last)),
+    ] = kinds.as_slice()
+    else {
+        panic!("{kinds:?}");
+    };
+    assert!(first.refusals.is_empty() && last.refusals.is_empty());
+    assert_eq!(synced.reason(), Reason::Malformed);
+    assert_eq!(released.reason(), Reason::EarlyData);
+    assert_eq!(bench.service.store().envelopes(), 2);
+    assert_eq!(bench.service.metrics().commits.get(), 1);
+}
+
+#[test]
 fn bad_items_are_refused_one_by_one() {
     let (_dir, bench) = bench(Limits::default());
     let mut channel = Channel::new(1);

@@ -64,6 +64,7 @@ impl NodeFolder {
                 .arg("--config")
                 .arg(self.folder.path().join("node.toml"))
                 .arg(format!("--clock-offset={}s", clock.offset_s()))
+                .arg("--trust-clock")
                 .env("AILURUS_LOG", "error"),
         )
     }

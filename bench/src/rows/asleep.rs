@@ -44,7 +44,7 @@ pub const SUITE: Suite = Suite {
             limit: Limit::AtMost(5.0),
         },
     ],
-    patience: Duration::from_secs(900),
+    patience: Duration::from_secs(1_500),
     run: || Box::pin(run()),
 };
 

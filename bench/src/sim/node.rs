@@ -119,7 +119,10 @@ impl Node {
     ) -> Option<Vec<Response>> {
         let service = self.service.as_ref()?;
         let mut bytes = request.encoded_len();
-        let answers = service.handle(session, now, request);
+        let (answers, offered) = service.handle_offering(session, now, request);
+        if let Some(wires) = &mut self.wires {
+            wires.offer(&offered, now);
+        }
         bytes += answers
             .iter()
             .map(prost::Message::encoded_len)

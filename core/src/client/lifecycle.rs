@@ -70,8 +70,8 @@ impl Client {
         lock(&self.inner().power).set_power(state);
     }
 
-    /// Tells by what the phone is connected. If that is new, live connections are made anew at once from a new socket,
-    /// instead of waiting until the old ones turn out to be dead.
+    /// Tells by what the phone is connected. If that is new, live connections and running polls move to a new socket at once
+    /// (QUIC migration), and a live connection that is lost on the way is made anew after 2 seconds.
     pub fn set_network(&self, state: NetworkState) {
         let changed = lock(&self.inner().power).set_network(state);
         if changed {

@@ -103,6 +103,7 @@ impl<'a> Round<'a> {
         let mut running = Running::default();
         let mut polled = None;
         let mut patience = Instant::now();
+        let mut grace = patience;
         loop {
             let idle = running.tasks.is_empty();
             let silent = !running.by_node.values().any(Talk::has_answered);
@@ -123,7 +124,10 @@ impl<'a> Round<'a> {
                     let quick = running.quickest();
                     match self.settle(&mut running, finished, Purpose::Poll) {
                         End::Well(node) => {
-                            polled.get_or_insert(node);
+                            if polled.is_none() {
+                                polled = Some(node);
+                                grace = Instant::now() + GRACE;
+                            }
                             self.give_up_silent(&mut running, quick);
                         }
                         // The next one at once.
@@ -132,6 +136,8 @@ impl<'a> Round<'a> {
                     }
                 }
                 () = sleep_until(patience), if polled.is_none() && silent && waiting.len() > 0 => {}
+                // What another one was sending has come already.
+                () = sleep_until(grace), if polled.is_some() => running.tasks.abort_all(),
                 _ = networks.changed() => self.migrate(),
             }
         }
@@ -453,6 +459,8 @@ fn collect(report: &mut PollReport, changes: Vec<Change>) {
 const MAX_TRIED: usize = 10;
 /// Until a second node is asked too, at least.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a second node may go on once a first one has sent all.
+const GRACE: Duration = Duration::from_secs(2);
 /// Rounds of errands: a second copy may need a third node.
 const MAX_ERRANDS: usize = 4;
 /// What an errand may take.

@@ -32,6 +32,9 @@ pub struct Settings {
     /// The data directory was copied back by other means than `restore`: have all clients reconcile
     #[arg(long)]
     pub restored: bool,
+    /// The clock is right, however far ahead it is of where it was: delete what is over at once
+    #[arg(long)]
+    pub trust_clock: bool,
     /// Shift the clock, for tests: 8d, 90m, -3h
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_offset, allow_hyphen_values = true)]
     pub clock_offset: Option<i64>,
@@ -58,6 +61,7 @@ impl Settings {
             metrics: self.metrics.or(file.metrics),
             dht: self.dht.or(dht).unwrap_or_default(),
             restored: self.restored,
+            trust_clock: self.trust_clock,
             limits: file.limits,
         })
     }

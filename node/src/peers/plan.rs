@@ -1,6 +1,7 @@
 //! Whom to dial, when, and for which addresses.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use ailurus::{
 };
 
 use super::{Acknowledged, End};
-use crate::store::{Delegation, PeerRow};
+use crate::store::{Delegation, PeerRow, Trust};
 
 /// What is known of other nodes, and how they stand.
 pub(crate) struct Peers {
@@ -24,6 +25,9 @@ pub(crate) struct Peers {
 struct Node {
     link: NodeLink,
     addresses: Vec<Address>,
+    trust: Trust,
+    /// Its link ends, to make room for another.
+    leaves: bool,
     state: State,
     /// In a row.
     failures: u32,
@@ -85,12 +89,15 @@ impl Peers {
             let node = self.nodes.entry(key).or_insert_with(|| Node {
                 link: peer.node.clone(),
                 addresses: Vec::new(),
+                trust: peer.trust,
+                leaves: false,
                 state: State::Away(now.after(grace)),
                 failures: 0,
                 told: Vec::new(),
                 acknowledged: Acknowledged::default(),
             });
             node.addresses = peer.addresses;
+            node.trust = peer.trust;
             if node.link != peer.node {
                 node.link = peer.node;
                 // Where it is now was never tried.
@@ -117,44 +124,67 @@ impl Peers {
         covered: &HashMap<NodeKey, HashSet<Address>>,
     ) -> Vec<Plan> {
         let mut plans = Vec::new();
-        let mut linked = self.linked();
         let nobody = HashSet::new();
+        let mut due = Vec::new();
         for (key, node) in &mut self.nodes {
             let covered = covered.get(key).unwrap_or(&nobody);
-            // Of two links for one address, the one that the smaller key dialled stays.
-            let keeps = node.state == State::Linked && self.own < *key;
-            let leases: Vec<Delegation> = node
-                .addresses
-                .iter()
-                .filter(|address| keeps || !covered.contains(*address))
-                .filter_map(|address| self.delegations.get(address).cloned())
-                .take(LEASES)
-                .collect();
-            let told: Vec<(Address, u64)> = leases
-                .iter()
-                .map(|lease| (lease.keys.address, lease.until_s))
-                .collect();
             match node.state {
-                State::Linked if told == node.told => {}
                 State::Linked => {
-                    node.told = told;
-                    plans.push(Plan::Lease(*key, leases));
+                    // Of two links for one address, the one that the smaller key dialled stays.
+                    let keeps = self.own < *key;
+                    let leases = node.leases(&self.delegations, keeps, covered);
+                    let told = told(&leases);
+                    if told != node.told {
+                        node.told = told;
+                        plans.push(Plan::Lease(*key, leases));
+                    }
                 }
-                State::Away(next) if next <= now && !leases.is_empty() && linked < LINKS => {
-                    linked += 1;
-                    node.state = State::Linked;
-                    node.told = told;
-                    let acknowledged = std::mem::take(&mut node.acknowledged);
-                    plans.push(Plan::Dial(node.link.clone(), leases, acknowledged));
-                }
-                // Nothing is to be done for it now; it is looked at again when something changes.
                 State::Away(next) if next <= now => {
+                    due.push((Reverse(node.trust), *key));
+                    // If nothing is done for it, it is looked at again when something changes.
                     node.state = State::Away(now.after(GRACE));
                 }
                 State::Away(_) => {}
             }
         }
+        // Those first whose addresses most clients have: who makes names up does not keep the others away.
+        due.sort_unstable();
+        let mut linked = self.linked();
+        for (Reverse(trust), key) in due {
+            let Some(node) = self.nodes.get_mut(&key) else {
+                continue;
+            };
+            let covered = covered.get(&key).unwrap_or(&nobody);
+            let leases = node.leases(&self.delegations, false, covered);
+            if leases.is_empty() {
+                continue;
+            }
+            if linked >= LINKS {
+                plans.extend(self.make_room(trust));
+                break;
+            }
+            linked += 1;
+            node.state = State::Linked;
+            node.told = told(&leases);
+            let acknowledged = std::mem::take(&mut node.acknowledged);
+            plans.push(Plan::Dial(node.link.clone(), leases, acknowledged));
+        }
         plans
+    }
+
+    /// Ends the link that fewest clients want, if it is fewer than want another; one at a time.
+    fn make_room(&mut self, trust: Trust) -> Option<Plan> {
+        let linked = self
+            .nodes
+            .iter_mut()
+            .filter(|(_, node)| node.state == State::Linked);
+        let (key, node) = linked.min_by_key(|(_, node)| (!node.leaves, node.trust))?;
+        if node.leaves || node.trust >= trust {
+            return None;
+        }
+        node.leaves = true;
+        node.told.clear();
+        Some(Plan::Lease(*key, Vec::new()))
     }
 
     /// Notes that a link ended, and why.
@@ -169,6 +199,7 @@ impl Peers {
             return;
         };
         node.acknowledged = acknowledged;
+        node.leaves = false;
         let wait = match end {
             End::Needless => {
                 node.failures = 0;
@@ -233,10 +264,35 @@ impl Peers {
 }
 
 impl Node {
+    /// What is to be registered there: also what it follows here by itself if the link to it `keeps`.
+    fn leases(
+        &self,
+        delegations: &BTreeMap<Address, Delegation>,
+        keeps: bool,
+        covered: &HashSet<Address>,
+    ) -> Vec<Delegation> {
+        if self.leaves {
+            return Vec::new();
+        }
+        self.addresses
+            .iter()
+            .filter(|address| keeps || !covered.contains(*address))
+            .filter_map(|address| delegations.get(address).cloned())
+            .take(LEASES)
+            .collect()
+    }
+
     fn shares(&self, delegations: &BTreeMap<Address, Delegation>) -> bool {
         let mut addresses = self.addresses.iter();
         addresses.any(|address| delegations.contains_key(address))
     }
+}
+
+fn told(leases: &[Delegation]) -> Vec<(Address, u64)> {
+    leases
+        .iter()
+        .map(|lease| (lease.keys.address, lease.until_s))
+        .collect()
 }
 
 /// Up to a quarter of `wait`, so that nodes that lost each other do not all come back at once.
@@ -301,6 +357,7 @@ mod tests {
         PeerRow {
             node: NodeLink::new(key(n), "192.0.2.1", u16::from(n)).expect("a link"),
             addresses: of.iter().map(|one| one.keys.address).collect(),
+            trust: Trust::default(),
         }
     }
 
@@ -394,10 +451,47 @@ mod tests {
         let row = PeerRow {
             node: moved,
             addresses: vec![shared[0].keys.address],
+            trust: Trust::default(),
         };
         peers.update(now, shared.to_vec(), vec![row]);
         let next_day = now.after(Duration::from_secs(23 * 3_600));
         assert!(dialled(&peers.plan(next_day, &HashMap::new())).is_empty());
+    }
+
+    #[test]
+    fn names_that_one_client_makes_up_keep_no_other_node_away() {
+        let shared = [delegation(1)];
+        let mut peers = Peers::new(key(0));
+        let wanted = |n, clients| PeerRow {
+            trust: Trust {
+                introduced: 0,
+                clients,
+            },
+            ..peer(n, &shared)
+        };
+        let mut rows: Vec<PeerRow> = (1..=100).map(|n| wanted(n, 1)).collect();
+        rows.push(wanted(200, 3));
+        peers.update(NOW, shared.to_vec(), rows.clone());
+        let first = dialled(&peers.plan(NOW, &HashMap::new()));
+        assert_eq!(first.len(), LINKS);
+        assert_eq!(first[0], (key(200), 1));
+        // One that comes later gets the place of one of them.
+        rows.push(wanted(201, 2));
+        peers.update(NOW, shared.to_vec(), rows);
+        let plans = peers.plan(NOW, &HashMap::new());
+        let [Plan::Lease(leaves, leases)] = plans.as_slice() else {
+            panic!("one link ends, not {}", plans.len());
+        };
+        assert!(leases.is_empty() && *leaves != key(200));
+        // It is told once.
+        assert!(peers.plan(NOW, &HashMap::new()).is_empty());
+        let later = NOW.after(GRACE);
+        peers.ended(later, leaves, &End::Needless, Acknowledged::default());
+        let next = dialled(&peers.plan(later, &HashMap::new()));
+        assert_eq!(next, [(key(201), 1)]);
+        // Nobody goes for somebody who is wanted no more.
+        let end = NOW.after(GRACE * 3);
+        assert!(peers.plan(end, &HashMap::new()).is_empty());
     }
 
     #[test]

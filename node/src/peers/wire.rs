@@ -12,7 +12,7 @@ use ailurus::{
 
 use super::{Acknowledged, End, Link, Step};
 use crate::{
-    service::{Service, Session},
+    service::{Service, Session, Stored},
     store::{Delegation, StoreError},
 };
 
@@ -70,6 +70,10 @@ impl Wire {
 
     pub(super) fn lease(&mut self, leases: Vec<Delegation>) {
         self.link.lease(leases);
+    }
+
+    pub(super) fn offer(&mut self, stored: &[Stored], now: UnixMillis) {
+        self.link.offer(stored, now);
     }
 
     pub(super) fn end(&self) -> Option<&End> {

@@ -17,7 +17,7 @@ use ailurus::{
 
 use super::{End, Peers, Plan, Wire};
 use crate::{
-    service::{Service, Session},
+    service::{Offered, Service, Session},
     store::StoreError,
 };
 
@@ -92,6 +92,13 @@ impl Wires {
             self.peers.ended(now, &node, &end, acknowledged);
         }
         Ok(())
+    }
+
+    /// Hands on what clients have published here; it goes out with the next [`Wires::run`].
+    pub fn offer(&mut self, offered: &Offered, now: UnixMillis) {
+        for (wire, _) in self.wires.values_mut() {
+            wire.offer(&offered.0, now);
+        }
     }
 
     /// What this node has leased at another.

@@ -10,13 +10,10 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use ailurus::wire::{
-    node::Response,
-    time::{Clock, UnixMillis},
-};
+use ailurus::wire::{node::Response, time::Clock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{live::Live, peers::Hub};
@@ -152,9 +149,11 @@ struct Committer {
 
 impl Committer {
     fn run(&self, batches: &Receiver<Verified>) {
-        let mut next_expiry = self.clock.now();
-        let mut next_seen = next_expiry;
-        let mut next_look = next_expiry;
+        // By a clock that nobody sets, so that what is due comes whatever happens to the other.
+        let started = Instant::now();
+        let mut next_expiry = started;
+        let mut next_seen = started;
+        let mut next_look = started;
         let mut version = None;
         loop {
             match batches.recv_timeout(TICK) {
@@ -162,20 +161,20 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let now = self.clock.now();
-            if now >= next_seen {
-                self.service.see(&self.live.followers(), now);
-                next_seen = now.after(SEEN_INTERVAL);
+            let instant = Instant::now();
+            if instant >= next_seen {
+                self.service.see(&self.live.followers(), self.clock.now());
+                next_seen = instant + SEEN_INTERVAL;
             }
-            if now >= next_look {
-                next_look = now.after(TICK);
+            if instant >= next_look {
+                next_look = instant + TICK;
                 // What the operator has revoked goes now.
                 if self.changed_outside(&mut version) {
-                    next_expiry = now;
+                    next_expiry = instant;
                 }
             }
-            if now >= next_expiry && !self.expire(now) {
-                next_expiry = now.after(EXPIRY_INTERVAL);
+            if instant >= next_expiry && !self.expire(instant.duration_since(started)) {
+                next_expiry = instant + EXPIRY_INTERVAL;
             }
         }
     }
@@ -241,9 +240,19 @@ impl Committer {
     }
 
     /// True if there is more to take away at once.
-    fn expire(&self, now: UnixMillis) -> bool {
-        match self.service.expire(now) {
+    fn expire(&self, elapsed: Duration) -> bool {
+        let held = &self.service.metrics().clock_held;
+        let was_held = held.get() != 0;
+        match self.service.tick(self.clock.now(), elapsed) {
             Ok(expired) => {
+                if expired.held && !was_held {
+                    tracing::error!(
+                        "the clock is far ahead of where it was: nothing is deleted meanwhile; correct the clock, or if it \
+                         is right start the node once with --trust-clock"
+                    );
+                } else if was_held && !expired.held {
+                    tracing::warn!("the clock is believed again; what is over is deleted");
+                }
                 self.live.reload(&expired.pseudonyms);
                 self.live.end(&expired.ended);
                 self.watch_storage();

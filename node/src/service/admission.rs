@@ -61,11 +61,60 @@ impl Admission {
         Ok(())
     }
 
-    /// Charges a client for what was not known before; may leave a debt.
-    pub(crate) fn penalise(&self, client: &Pseudonym, now: UnixMillis, items: usize) {
+    /// Takes what only the network pays, as a client may have any number of keys; no more than it has at its best.
+    ///
+    /// # Errors
+    /// If the network has not that much left.
+    pub(crate) fn take_from_network(
+        &self,
+        network: Option<&Network>,
+        now: UnixMillis,
+        items: usize,
+    ) -> Result<(), Reason> {
+        let Some(network) = network else {
+            return Ok(());
+        };
+        let items = items.min(self.networks.items.burst as usize);
+        if !self.networks.take(network, now, items, 0) {
+            return Err(Reason::NetworkLimited);
+        }
+        Ok(())
+    }
+
+    /// Takes what is to be read for a client, before it is read; no more than an allowance has at its best.
+    ///
+    /// # Errors
+    /// As [`Admission::take`].
+    pub(crate) fn take_for_reading(
+        &self,
+        client: &Pseudonym,
+        network: Option<&Network>,
+        now: UnixMillis,
+        items: usize,
+    ) -> Result<(), Reason> {
+        self.take_from_network(network, now, items)?;
+        let items = items.min(self.clients.items.burst as usize);
+        if !self.clients.take(client, now, items, 0) {
+            return Err(Reason::RateLimited);
+        }
+        Ok(())
+    }
+
+    /// Charges a client and its network for what was not known before; may leave a debt.
+    pub(crate) fn penalise(
+        &self,
+        client: &Pseudonym,
+        network: Option<&Network>,
+        now: UnixMillis,
+        items: usize,
+    ) {
         let price = items as f64;
         self.clients
             .with(client, now, |bucket| bucket.items -= price);
+        if let Some(network) = network {
+            self.networks
+                .with(network, now, |bucket| bucket.items -= price);
+        }
     }
 }
 
@@ -179,7 +228,7 @@ mod tests {
         let later = now.after(Duration::from_secs(1));
         assert!(take(&ALICE, later, 10));
         assert!(!take(&ALICE, later, 1));
-        admission.penalise(&ALICE, later, 10);
+        admission.penalise(&ALICE, None, later, 10);
         assert!(!take(&ALICE, later.after(Duration::from_secs(1)), 1));
     }
 

@@ -1,6 +1,6 @@
 //! Announcements (docs/PROTOCOL.md, section 5.7): what members tell the node about others that serve their addresses.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use ailurus::{
     channel::{
@@ -20,7 +20,7 @@ use ailurus::{
 };
 
 use super::{Service, Session, commit::answer, register::refusal};
-use crate::store::{Delegation, Keys, StoreError, Writer};
+use crate::store::{Delegation, Keys, NetworkId, StoreError, Writer};
 
 /// An announcement that was checked.
 struct Checked {
@@ -42,7 +42,12 @@ impl Service {
             return self.refuse(Reason::Malformed, now);
         }
         match self.announced(session, now, announce) {
-            Ok(announced) => answer(Kind::Announced(announced)),
+            Ok(announced) => {
+                if announced.refusals.len() < announce.announcements.len() {
+                    self.seen.note_visit(&session.pseudonym, now);
+                }
+                answer(Kind::Announced(announced))
+            }
             Err(_) => self.refuse(Reason::Storage, now),
         }
     }
@@ -71,18 +76,20 @@ impl Service {
         if sound.is_empty() {
             return Ok(announced);
         }
-        let full = self.store.write(|writer| {
-            let mut full = Vec::new();
+        let network = session.network;
+        let network = network.map(|network| self.store.network_id(&network.to_bytes()));
+        let refused = self.store.write(|writer| {
+            let mut refused = HashMap::new();
             for (index, checked) in &sound {
-                if !store(writer, now, checked)? {
-                    full.push(*index);
+                if let Some(reason) = store(writer, now, checked, network.as_ref())? {
+                    refused.insert(*index, reason);
                 }
             }
-            Ok(full)
+            Ok(refused)
         })?;
         for (index, checked) in &sound {
-            if full.contains(index) {
-                announced.refusals.push(refusal(*index, Reason::NodeFull));
+            if let Some(reason) = refused.get(index) {
+                announced.refusals.push(refusal(*index, *reason));
             } else if let Some((key, _)) = &checked.place
                 && let Some(slot) = self.wants_record(now, checked, key)?
             {
@@ -138,7 +145,7 @@ impl Service {
             .peers
             .iter()
             .filter_map(node_link)
-            .filter(|peer| *peer.key() != self.node)
+            .filter(|peer| *peer.key() != self.node && self.may_dial(peer.host()))
             .collect();
         let place = place(announcement)?;
         let record = match (&announcement.record, &place) {
@@ -200,14 +207,20 @@ impl Service {
     }
 }
 
-fn store(writer: &mut Writer, now: UnixMillis, checked: &Checked) -> Result<bool, StoreError> {
+fn store(
+    writer: &mut Writer,
+    now: UnixMillis,
+    checked: &Checked,
+    network: Option<&NetworkId>,
+) -> Result<Option<Reason>, StoreError> {
     let address = &checked.delegation.keys.address;
     let place = checked
         .place
         .as_ref()
         .map(|(key, secret)| (key.as_bytes(), secret.expose()));
-    if !writer.delegate(&checked.delegation, place, DELEGATIONS)? {
-        return Ok(false);
+    let refused = writer.delegate(&checked.delegation, place, network, DELEGATIONS)?;
+    if refused.is_some() {
+        return Ok(refused);
     }
     for peer in &checked.peers {
         writer.name_peer(address, peer, now)?;
@@ -215,7 +228,7 @@ fn store(writer: &mut Writer, now: UnixMillis, checked: &Checked) -> Result<bool
     if let Some(record) = &checked.record {
         writer.keep_record(address, record)?;
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// A hint that is none is passed over: members pass on what they were told.

@@ -15,7 +15,7 @@ use ailurus::{
     },
 };
 
-use super::Session;
+use super::{Session, network::Network};
 use crate::store::{Introduced, Keys};
 
 /// A request that changes what the node keeps, as it came.
@@ -51,6 +51,8 @@ pub(crate) struct Checked {
     pub(crate) pseudonym: Pseudonym,
     /// It came from another super node.
     pub(crate) peer: bool,
+    /// Where from, to pay for it.
+    pub(crate) network: Option<Network>,
     pub(crate) kind: CheckedKind,
 }
 
@@ -66,15 +68,20 @@ pub(crate) enum CheckedKind {
 }
 
 impl Checked {
-    /// How many of its envelopes had a false signature; an introduction counts as one.
+    /// How many of its envelopes and leases had a false signature; an introduction counts as one.
     pub(crate) fn bad_signatures(&self) -> usize {
-        let items = match &self.kind {
-            CheckedKind::Publish(_, items) => items,
-            CheckedKind::Refused(Reason::BadIntroduction) => return 1,
-            _ => return 0,
-        };
-        let forged = |item: &&Result<Envelope, Reason>| matches!(item, Err(Reason::BadSignature));
-        items.iter().filter(forged).count()
+        match &self.kind {
+            CheckedKind::Publish(_, items) => items
+                .iter()
+                .filter(|item| matches!(item, Err(Reason::BadSignature)))
+                .count(),
+            CheckedKind::Register { leases, .. } => leases
+                .iter()
+                .filter(|lease| matches!(lease, Err(Reason::BadProof)))
+                .count(),
+            CheckedKind::Refused(Reason::BadIntroduction) => 1,
+            CheckedKind::Refused(_) | CheckedKind::Release(_) => 0,
+        }
     }
 
     /// How many rows it may write.
@@ -136,6 +143,7 @@ impl Checker {
         Checked {
             pseudonym: session.pseudonym,
             peer,
+            network: session.network,
             kind,
         }
     }

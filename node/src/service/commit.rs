@@ -160,7 +160,8 @@ fn apply(
         }
         CheckedKind::Register { leases, introduced } => {
             let pseudonym = &request.pseudonym;
-            let outcome = rules.register(writer, pseudonym, leases, introduced.as_ref())?;
+            let outcome = rules.register(writer, request, leases, introduced.as_ref())?;
+            changes.changed.append(&mut writer.take_parted());
             let evicted = outcome.evicted.map(|client| (client, Reason::Evicted));
             changes.ended.extend(evicted);
             match outcome.answer {
@@ -173,6 +174,7 @@ fn apply(
         }
         CheckedKind::Release(addresses) => {
             writer.release(&request.pseudonym, addresses)?;
+            changes.changed.append(&mut writer.take_parted());
             changes.changed.push(request.pseudonym);
             Ok(answer(Kind::Released(Released {})))
         }

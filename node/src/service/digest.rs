@@ -1,5 +1,7 @@
 //! Digests and lists: what a client needs to find out whether two nodes hold the same.
 
+use std::collections::HashSet;
+
 use ailurus::{
     channel::Address,
     wire::{
@@ -30,11 +32,11 @@ pub(crate) struct ListQuery {
     to: UnixMillis,
 }
 
-/// An answer, and how many envelopes it was made from.
-pub(crate) type Answered = Result<(Response, u64), Reason>;
+/// An answer, or why there is none.
+pub(crate) type Answered = Result<Response, Reason>;
 
 impl DigestQuery {
-    /// `None` if it does not parse, or asks for more than fits an answer.
+    /// `None` if it does not parse, asks for more than fits an answer, or for one address twice.
     pub(crate) fn parse(digest: &Digest) -> Option<Self> {
         let addresses = parse_addresses(&digest.addresses)?;
         let whole = |ms: u64| ms.is_multiple_of(HOUR_MS);
@@ -44,13 +46,29 @@ impl DigestQuery {
             && digest.step_ms > 0
             && (1..=MAX_DIGEST_STEPS).contains(&digest.steps)
             && sums <= SUMS
-            && addresses.len() <= MAX_LEASES;
+            && addresses.len() <= MAX_LEASES
+            && addresses.iter().collect::<HashSet<_>>().len() == addresses.len();
         sound.then_some(Self {
             addresses,
             from: UnixMillis::from_millis(digest.from_ms),
             step_ms: digest.step_ms,
             steps: digest.steps,
         })
+    }
+
+    /// Envelopes that may have to be read for it: all of those addresses, as nobody has counted those of some hours.
+    pub(super) fn envelopes(
+        &self,
+        reader: &Reader,
+        session: &Session,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let mut envelopes = 0_u64;
+        for address in &self.addresses {
+            let kept = reader.leased_envelopes(&session.pseudonym, address, now)?;
+            envelopes = envelopes.saturating_add(kept);
+        }
+        Ok(envelopes)
     }
 
     pub(super) fn answer(
@@ -60,18 +78,16 @@ impl DigestQuery {
         now: UnixMillis,
     ) -> Result<Answered, StoreError> {
         let mut digests = Digests::default();
-        let mut read = 0_u64;
         for (index, address) in self.addresses.iter().enumerate() {
             let Some(row) = reader.leased_row(&session.pseudonym, address, now)? else {
                 digests.refusals.push(refusal(index, Reason::NotRegistered));
                 continue;
             };
             for sum in reader.sums(row, self.from, self.step_ms, self.steps)? {
-                read = read.saturating_add(u64::from(sum.count));
                 digests.sums.push(sum.into());
             }
         }
-        Ok(Ok((answer(Kind::Digests(digests)), read)))
+        Ok(Ok(answer(Kind::Digests(digests))))
     }
 }
 
@@ -85,6 +101,17 @@ impl ListQuery {
         })
     }
 
+    /// Envelopes that may have to be read for it.
+    pub(super) fn envelopes(
+        &self,
+        reader: &Reader,
+        session: &Session,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let kept = reader.leased_envelopes(&session.pseudonym, &self.address, now)?;
+        Ok(kept.min(MAX_LISTED as u64))
+    }
+
     pub(super) fn answer(
         &self,
         reader: &Reader,
@@ -95,9 +122,8 @@ impl ListQuery {
             return Ok(Err(Reason::NotRegistered));
         };
         let ids = reader.ids(row, self.from, self.to, MAX_LISTED)?;
-        let read = ids.len() as u64;
         let ids = ids.iter().map(|id| Bytes::copy_from_slice(id)).collect();
-        Ok(Ok((answer(Kind::Listed(Listed { ids })), read)))
+        Ok(Ok(answer(Kind::Listed(Listed { ids }))))
     }
 }
 

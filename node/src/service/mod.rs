@@ -6,6 +6,7 @@
 mod admission;
 mod announce;
 mod check;
+mod clock;
 mod commit;
 mod cursor;
 mod digest;
@@ -17,7 +18,10 @@ mod register;
 mod seen;
 mod sync;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ailurus::{
     channel::{Address, EnvelopeId},
@@ -35,6 +39,7 @@ use bytes::Bytes;
 
 use self::{
     admission::Admission,
+    clock::ClockGuard,
     commit::answer,
     cursor::Cursors,
     digest::{Answered, DigestQuery, ListQuery},
@@ -47,12 +52,12 @@ use self::{
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Reader, Store, StoreError},
+    store::{Expired, Reader, Room, Store, StoreError},
 };
 
 pub use self::network::Network;
 pub(crate) use self::{
-    check::{Checked, Checker, Write, WriteKind},
+    check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
@@ -84,6 +89,7 @@ pub struct Service {
     load: LoadMeter,
     neighbours: Neighbours,
     reconciliations: Reconciliations,
+    clock: ClockGuard,
 }
 
 /// What is to be done about a request.
@@ -119,6 +125,10 @@ impl Read {
     }
 }
 
+/// What clients have published, to be offered to other nodes.
+#[derive(Default)]
+pub struct Offered(pub(crate) Vec<Stored>);
+
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
@@ -130,6 +140,7 @@ impl Service {
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
+            clock: ClockGuard::new(store.kept_time()),
             metrics: Arc::new(Metrics::new()),
             store,
             limits,
@@ -139,19 +150,51 @@ impl Service {
 
     /// Answers a request; a `Sync` is caught up and not followed.
     pub fn handle(&self, session: &Session, now: UnixMillis, request: Request) -> Vec<Response> {
-        match self.admit(session, now, request) {
+        let admitted = self.admit(session, now, request);
+        self.answer_admitted(session, now, admitted)
+    }
+
+    fn write_alone(&self, now: UnixMillis, write: Write) -> Committed {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        let checked = checker.check(now, vec![write]);
+        self.charge(now, &checked);
+        self.commit(now, &checked)
+    }
+
+    fn answer_admitted(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        admitted: Admitted,
+    ) -> Vec<Response> {
+        match admitted {
             Admitted::Answer(response) => vec![response],
-            Admitted::Write(write) => {
-                let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
-                let checked = checker.check(now, vec![write]);
-                self.charge(now, &checked);
-                self.commit(now, &checked).responses
-            }
+            Admitted::Write(write) => self.write_alone(now, write).responses,
             Admitted::Read(read) => vec![self.read(session, now, &read)],
             Admitted::Reconcile(request) => vec![self.reconcile(session, now, &request)],
             Admitted::Sync { cursor, .. } => self
                 .sync(session, now, &cursor)
                 .unwrap_or_else(|_| vec![self.refuse(Reason::Storage, now)]),
+        }
+    }
+
+    /// As [`Service::handle`], with what a client has published by it: to be offered to other nodes, see
+    /// [`crate::Wires::offer`].
+    pub fn handle_offering(
+        &self,
+        session: &Session,
+        now: UnixMillis,
+        request: Request,
+    ) -> (Vec<Response>, Offered) {
+        match self.admit(session, now, request) {
+            Admitted::Write(write) => {
+                let committed = self.write_alone(now, write);
+                (committed.responses, Offered(committed.stored))
+            }
+            admitted => (
+                self.answer_admitted(session, now, admitted),
+                Offered::default(),
+            ),
         }
     }
 
@@ -186,28 +229,74 @@ impl Service {
             .collect()
     }
 
-    /// Takes away part of what is older than 7 days and of the leases that ended; call it every minute or so, and again
-    /// at once while [`Expired::more`] says so.
+    /// Takes away part of what is older than 7 days and of the leases that ended; call it again at once while
+    /// [`Expired::more`] says so. For whoever knows that the time is right; a node asks [`Service::tick`].
     ///
     /// # Errors
     /// If the database cannot be written; then nothing was taken away.
     pub fn expire(&self, now: UnixMillis) -> Result<Expired, StoreError> {
         let seen = self.seen.take();
         let load = self.load(now);
+        let room = Room {
+            clients: self.limits.registrations,
+            strangers: self.limits.strangers,
+        };
+        let delegations = self.store.totals().delegations;
         let mut expired = self.store.write(|writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.keep_load(&load)?;
-            writer.expire(now, self.limits.strangers)
+            writer.keep_time(now)?;
+            writer.expire(now, &room)
         })?;
         expired.more |= self.seen.is_waiting();
+        self.note_ended_delegations(delegations);
+        if !expired.pseudonyms.is_empty() {
+            self.sort_out_peers(&expired.pseudonyms);
+        }
         self.metrics.expired.inc_by(expired.envelopes as u64);
-        self.reconciliations.expire(now);
         self.metrics.count_ended(&expired.ended);
+        self.note_state(now);
+        Ok(expired)
+    }
+
+    /// Does what [`Service::expire`] does unless the time may be wrong, so that a clock that runs ahead deletes nothing for
+    /// good: [`Expired::held`]. Call it every minute or so.
+    ///
+    /// `elapsed` is the time since any moment before the first call, by a clock that cannot be set.
+    ///
+    /// # Errors
+    /// As [`Service::expire`].
+    pub fn tick(&self, now: UnixMillis, elapsed: Duration) -> Result<Expired, StoreError> {
+        let held = !self.clock.check(now, elapsed);
+        self.metrics.clock_held.set(i64::from(held));
+        if !held {
+            return self.expire(now);
+        }
+        let load = self.load(now);
+        let ended = self.store.write(|writer| {
+            writer.keep_load(&load)?;
+            writer.apply_revocations(now)
+        })?;
+        self.metrics.count_ended(&ended);
+        self.note_state(now);
+        Ok(Expired {
+            ended,
+            held,
+            ..Expired::default()
+        })
+    }
+
+    /// Takes the time for right from now on, wherever it jumps.
+    pub fn trust_clock(&self) {
+        self.clock.trust();
+    }
+
+    fn note_state(&self, now: UnixMillis) {
+        self.reconciliations.expire(now);
         self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
-        Ok(expired)
     }
 
     /// What is counted.
@@ -294,7 +383,8 @@ impl Service {
             let forged = request.bad_signatures();
             if forged > 0 {
                 let price = forged.saturating_mul(FORGERY_PRICE);
-                self.admission.penalise(&request.pseudonym, now, price);
+                self.admission
+                    .penalise(&request.pseudonym, request.network.as_ref(), now, price);
             }
         }
     }
@@ -304,10 +394,20 @@ impl Service {
         let rules = Rules {
             limits: &self.limits,
             no_strangers: self.load.cpu_permille() > self.limits.refuse_strangers_above_permille,
+            clock_held: self.clock.is_held(),
+            admission: &self.admission,
+            store: &self.store,
             now,
         };
+        for request in checked {
+            if matches!(request.kind, CheckedKind::Publish(..)) {
+                self.seen.note_visit(&request.pseudonym, now);
+            }
+        }
         let seen = self.seen.take();
+        let delegations = self.store.totals().delegations;
         let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
+        self.note_ended_delegations(delegations);
         if !committed.changed.is_empty() {
             self.sort_out_peers(&committed.changed);
         }
@@ -337,22 +437,35 @@ impl Service {
         commit::refused(reason, now)
     }
 
-    /// Answers from the store, and charges for what it took to read.
+    /// Answers from the store, and charges for what there is to read before it is read.
     pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
         if let Read::Announce(announce) = read {
             return self.announce(session, now, announce);
         }
-        let answered = self.store.read(|reader| match read {
-            Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
-            Read::Announce(_) => Ok(Err(Reason::Malformed)),
-            Read::Digest(query) => query.answer(reader, session, now),
-            Read::List(query) => query.answer(reader, session, now),
+        let answered = self.store.read(|reader| {
+            let envelopes = match read {
+                Read::Fetch { .. } | Read::Announce(_) => 0,
+                Read::Digest(query) => query.envelopes(reader, session, now)?,
+                Read::List(query) => query.envelopes(reader, session, now)?,
+            };
+            let price = usize::try_from(envelopes / ENVELOPES_PER_ITEM).unwrap_or(usize::MAX);
+            let (pseudonym, network) = (&session.pseudonym, session.network.as_ref());
+            if let Err(reason) = self
+                .admission
+                .take_for_reading(pseudonym, network, now, price)
+            {
+                return Ok(Err(reason));
+            }
+            match read {
+                Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
+                Read::Announce(_) => Ok(Err(Reason::Malformed)),
+                Read::Digest(query) => query.answer(reader, session, now),
+                Read::List(query) => query.answer(reader, session, now),
+            }
         });
         match answered {
-            Ok(Ok((response, envelopes))) => {
-                let price = envelopes / ENVELOPES_PER_ITEM;
-                let price = usize::try_from(price).unwrap_or(usize::MAX);
-                self.admission.penalise(&session.pseudonym, now, price);
+            Ok(Ok(response)) => {
+                self.seen.note_visit(&session.pseudonym, now);
                 response
             }
             Ok(Err(reason)) => self.refuse(reason, now),
@@ -380,7 +493,8 @@ impl Service {
 
     /// Reads a client's leases again, after they have changed.
     pub(crate) fn reload(&self, catch_up: &mut CatchUp, now: UnixMillis) -> Result<(), StoreError> {
-        self.store.read(|reader| catch_up.reload(reader, now))
+        let end = self.store.end();
+        self.store.read(|reader| catch_up.reload(reader, end, now))
     }
 
     /// The next answers up to the position `end`; none once it is reached.
@@ -485,7 +599,7 @@ fn fetch(
     };
     let mut group = Group::new(found, row.time);
     group.push(row);
-    Ok(Ok((group.into_response(), 1)))
+    Ok(Ok(group.into_response()))
 }
 
 /// A super node may leave the address out: a reconciliation tells it ids only.

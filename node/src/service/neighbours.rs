@@ -10,7 +10,7 @@ use std::{
 
 use ailurus::crypto::Pseudonym;
 
-use super::Service;
+use super::{Service, network::is_local_host};
 use crate::store::Store;
 
 /// What the service notes of other super nodes.
@@ -19,6 +19,8 @@ pub(super) struct Neighbours {
     registered: RwLock<HashSet<Pseudonym>>,
     /// What the store knows of others may have changed.
     changed: AtomicBool,
+    /// This node is one of a local network, and so may be the others.
+    local: AtomicBool,
 }
 
 impl Neighbours {
@@ -28,6 +30,7 @@ impl Neighbours {
         Self {
             registered: RwLock::new(registered.unwrap_or_default().into_iter().collect()),
             changed: AtomicBool::new(true),
+            local: AtomicBool::new(false),
         }
     }
 }
@@ -41,6 +44,17 @@ impl Service {
             .contains(pseudonym)
     }
 
+    /// Tells the service how clients reach this node: at a host of a local network, others may be there too.
+    pub fn advertise(&self, host: &str) {
+        let local = is_local_host(host);
+        self.neighbours.local.store(local, Ordering::Release);
+    }
+
+    /// Whether this node may be sent to a host by what others say.
+    pub(crate) fn may_dial(&self, host: &str) -> bool {
+        self.neighbours.local.load(Ordering::Acquire) || !is_local_host(host)
+    }
+
     /// Whether what is known of other nodes may have changed since the last call.
     pub(crate) fn take_neighbours_changed(&self) -> bool {
         self.neighbours.changed.swap(false, Ordering::AcqRel)
@@ -51,10 +65,16 @@ impl Service {
         self.neighbours.changed.store(true, Ordering::Release);
     }
 
+    /// Notes whether delegations ended with the last lease of a client, given how many there were. New ones are noted when
+    /// they are announced, so clients that come and go otherwise are no news.
+    pub(super) fn note_ended_delegations(&self, before: u64) {
+        if self.store.totals().delegations < before {
+            self.neighbours_changed();
+        }
+    }
+
     /// Looks again which of these clients, whose leases changed, are super nodes.
     pub(super) fn sort_out_peers(&self, changed: &[Pseudonym]) {
-        // An address that was leased or released may be shared now, or no more.
-        self.neighbours_changed();
         for pseudonym in changed {
             // If it cannot be read, it stays what it was.
             let Ok(peer) = self.store.read(|reader| reader.is_peer(pseudonym)) else {

@@ -34,11 +34,86 @@ impl Network {
             }
         })
     }
+
+    /// What tells it from others.
+    pub(crate) fn to_bytes(self) -> [u8; 7] {
+        let [a, b, c, d, e, f] = self.prefix;
+        [u8::from(self.six), a, b, c, d, e, f]
+    }
+}
+
+/// Whether an address is one that a stranger has no business to send this node to: of this machine, of the network it
+/// stands in, or of nobody in particular.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            a == 0
+                || shared
+                || ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+        }
+        IpAddr::V6(ip) => {
+            ip.is_unspecified()
+                || ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_multicast()
+        }
+    }
+}
+
+/// The same for a host as it stands in a link; a name says it only if it is one of this machine or its network.
+pub(crate) fn is_local_host(host: &str) -> bool {
+    if let Ok(ip) = host.parse() {
+        return is_local(ip);
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let ends = |end: &str| name == end || name.ends_with(&format!(".{end}"));
+    ["localhost", "local", "internal"].into_iter().any(ends)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_of_the_whole_internet_is_local() {
+        for local in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "localhost",
+            "Router.Local.",
+        ] {
+            assert!(is_local_host(local), "{local}");
+        }
+        for other in [
+            "192.0.2.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "node.example.org",
+            "mylocal",
+        ] {
+            assert!(!is_local_host(other), "{other}");
+        }
+    }
 
     #[test]
     fn neighbours_share_a_network() {

@@ -9,10 +9,15 @@ use ailurus::{
     },
 };
 
-use super::check::CheckedLease;
+use super::{
+    admission::Admission,
+    check::{Checked, CheckedLease},
+};
 use crate::{
     config::Limits,
-    store::{Hops, Introduced, Newcomer, Registered, StoreError, Writer, distance},
+    store::{
+        Hops, Introduced, NetworkId, Newcomer, Registered, Store, StoreError, Writer, distance,
+    },
 };
 
 /// A node's rules as they stand at this moment.
@@ -20,6 +25,11 @@ pub(super) struct Rules<'a> {
     pub(super) limits: &'a Limits,
     /// The processor is too busy for strangers.
     pub(super) no_strangers: bool,
+    /// The time may be wrong, so nobody goes because of it.
+    pub(super) clock_held: bool,
+    pub(super) admission: &'a Admission,
+    /// For the names of networks.
+    pub(super) store: &'a Store,
     pub(super) now: UnixMillis,
 }
 
@@ -36,11 +46,11 @@ impl Rules<'_> {
     pub(super) fn register(
         &self,
         writer: &mut Writer,
-        pseudonym: &Pseudonym,
+        request: &Checked,
         leases: &[Result<CheckedLease, Reason>],
         introduced: Option<&Introduced>,
     ) -> Result<Outcome, StoreError> {
-        let found = writer.registered(pseudonym)?;
+        let found = writer.registered(&request.pseudonym)?;
         let introduced = match self.vet(writer, found.as_ref(), introduced)? {
             Ok(introduced) => introduced,
             Err(reason) => {
@@ -52,7 +62,7 @@ impl Rules<'_> {
         };
         let mut desk = Desk {
             rules: self,
-            pseudonym,
+            request,
             introduced,
             place: None,
             evicted: None,
@@ -67,6 +77,11 @@ impl Rules<'_> {
                 Ok(lease) => desk.add(writer, lease)?,
             };
             refusals.extend(reason.map(|reason| refusal(index, reason)));
+        }
+        if let Some(place) = desk.place
+            && place.version.is_some()
+        {
+            writer.keep_leases(place.row, place.leases)?;
         }
         let hops = desk.place.and_then(|place| place.hops);
         Ok(Outcome {
@@ -123,7 +138,7 @@ fn betters(introduced: &Introduced, found: &Registered) -> bool {
 /// One request on its way through.
 struct Desk<'a> {
     rules: &'a Rules<'a>,
-    pseudonym: &'a Pseudonym,
+    request: &'a Checked,
     introduced: Option<&'a Introduced>,
     /// What its leases are added to: decided with the first good lease, unless it was there before.
     place: Option<Place>,
@@ -147,12 +162,12 @@ impl Desk<'_> {
             writer.introduce(found.row, found.hops, introduced)?;
             hops = Some(introduced.hops);
         }
-        writer.see(self.pseudonym, self.rules.now.as_secs())?;
+        writer.see(&self.request.pseudonym, self.rules.now.as_secs())?;
         self.place = Some(Place {
             row: found.row,
             hops,
             peer: found.peer,
-            leases: writer.leases(found.row)?,
+            leases: found.leases,
             version: None,
         });
         Ok(())
@@ -164,6 +179,10 @@ impl Desk<'_> {
         writer: &mut Writer,
         lease: &CheckedLease,
     ) -> Result<Option<Reason>, StoreError> {
+        // A member's word is good for an address that a client of this node has, and no longer than that.
+        if lease.delegated && !writer.is_leased(&lease.keys.address)? {
+            return Ok(Some(Reason::NotRegistered));
+        }
         let mut place = match self.place {
             Some(place) => place,
             None => match self.let_in(writer, lease.delegated)? {
@@ -190,7 +209,7 @@ impl Desk<'_> {
         place.version = Some(version);
         place.leases = place.leases.saturating_add(1);
         self.place = Some(place);
-        writer.add_lease(place.row, &lease.keys, version, lease.end_s)?;
+        writer.add_lease(place.row, &lease.keys, version, lease.end_s, place.peer)?;
         Ok(None)
     }
 
@@ -205,7 +224,10 @@ impl Desk<'_> {
         if leases >= most {
             return Some(Reason::ClientFull);
         }
-        (writer.totals().leases >= limits.leases).then_some(Reason::NodeFull)
+        let totals = writer.totals();
+        let full = totals.leases >= limits.leases
+            || (peer && totals.peer_leases >= limits.leases_of_peers);
+        full.then_some(Reason::NodeFull)
     }
 
     /// Makes a registration, for which somebody farther away may have to go.
@@ -227,23 +249,25 @@ impl Desk<'_> {
             Newcomer::Introduced(introduced) => Some(introduced.hops),
             Newcomer::Peer | Newcomer::Stranger => None,
         };
-        let (limits, totals) = (self.rules.limits, *writer.totals());
-        let refused = match &newcomer {
-            Newcomer::Peer if totals.peers >= limits.peers => Some(Reason::NodeFull),
-            Newcomer::Stranger
-                if self.rules.no_strangers || totals.strangers >= limits.strangers =>
-            {
-                Some(Reason::NoStrangers)
-            }
-            _ => None,
+        let leaves = match self.who_leaves(writer, &newcomer)? {
+            Ok(leaves) => leaves,
+            Err(reason) => return Ok(Err(reason)),
         };
-        if let Some(reason) = refused {
+        let network = self.network();
+        if let Some(reason) = self.pay(writer, &newcomer, network.as_ref())? {
             return Ok(Err(reason));
         }
-        if !peer && totals.clients >= limits.registrations && !self.make_room(writer, hops)? {
-            return Ok(Err(Reason::NodeFull));
+        if let Some(leaves) = leaves {
+            self.evicted = writer.evict(leaves.row, Reason::Evicted, self.rules.now)?;
+            if let Newcomer::Introduced(introduced) = &newcomer
+                && let Some(root) = introduced.chain.first()
+            {
+                writer.note_eviction(root, self.rules.now)?;
+            }
         }
-        let row = writer.add_registration(self.pseudonym, &newcomer, self.rules.now)?;
+        let pseudonym = &self.request.pseudonym;
+        let now = self.rules.now;
+        let row = writer.add_registration(pseudonym, &newcomer, network.as_ref(), now)?;
         Ok(Ok(Place {
             row,
             hops,
@@ -253,16 +277,105 @@ impl Desk<'_> {
         }))
     }
 
-    /// Evicts the farthest client if it is farther than somebody with `hops`; false if nobody is.
-    fn make_room(&mut self, writer: &mut Writer, hops: Hops) -> Result<bool, StoreError> {
-        let Some(farthest) = writer.farthest()? else {
+    /// Who has to go for a newcomer; nobody while there is room.
+    fn who_leaves(
+        &self,
+        writer: &Writer,
+        newcomer: &Newcomer<'_>,
+    ) -> Result<Result<Option<Registered>, Reason>, StoreError> {
+        let (limits, totals) = (self.rules.limits, writer.totals());
+        let full = totals.clients >= limits.registrations;
+        let (leaves, reason) = match newcomer {
+            Newcomer::Peer if totals.peers < limits.peers => return Ok(Ok(None)),
+            Newcomer::Peer => {
+                let stalest = writer.stalest_peer()?;
+                let leaves = stalest.filter(|found| self.unseen(found, PEER_UNSEEN_S));
+                (leaves, Reason::NodeFull)
+            }
+            Newcomer::Stranger if self.rules.no_strangers => (None, Reason::NoStrangers),
+            Newcomer::Stranger => {
+                let full_of_strangers = totals.strangers >= limits.strangers;
+                if !full && !full_of_strangers {
+                    return Ok(Ok(None));
+                }
+                let leaves = writer
+                    .farthest()?
+                    .filter(|found| found.hops.is_none() && self.unseen(found, STRANGER_UNSEEN_S));
+                let reason = if full_of_strangers {
+                    Reason::NoStrangers
+                } else {
+                    Reason::NodeFull
+                };
+                (leaves, reason)
+            }
+            Newcomer::Introduced(_) if !full => return Ok(Ok(None)),
+            Newcomer::Introduced(introduced) => {
+                let farthest = writer.farthest()?;
+                let leaves = farthest.filter(|found| introduced.hops < distance(found.hops));
+                if leaves.is_some() && self.has_pushed_out_enough(writer, introduced)? {
+                    (None, Reason::SubtreeFull)
+                } else {
+                    (leaves, Reason::NodeFull)
+                }
+            }
+        };
+        Ok(match leaves {
+            Some(leaves) => Ok(Some(leaves)),
+            None => Err(reason),
+        })
+    }
+
+    /// Whether the tree of an invitation has pushed out as many clients in a day as it may bring at all. Without this,
+    /// one place in it would do, given up and taken again.
+    fn has_pushed_out_enough(
+        &self,
+        writer: &Writer,
+        introduced: &Introduced,
+    ) -> Result<bool, StoreError> {
+        let Some(root) = introduced.chain.first() else {
             return Ok(false);
         };
-        if distance(hops) >= distance(farthest.hops) {
-            return Ok(false);
+        let quota = writer.quota(root, self.rules.limits.clients_per_introduction)?;
+        Ok(writer.evictions_by(root, self.rules.now)? >= quota)
+    }
+
+    fn unseen(&self, found: &Registered, seconds: u64) -> bool {
+        !self.rules.clock_held && found.seen_s.saturating_add(seconds) <= self.rules.now.as_secs()
+    }
+
+    /// Takes the price of a registration that any key may ask for from the network it comes from, and looks how many
+    /// that has. An introduction has been paid for by its quota.
+    fn pay(
+        &self,
+        writer: &Writer,
+        newcomer: &Newcomer<'_>,
+        network: Option<&NetworkId>,
+    ) -> Result<Option<Reason>, StoreError> {
+        if matches!(newcomer, Newcomer::Introduced(_)) {
+            return Ok(None);
         }
-        self.evicted = writer.evict(farthest.row, Reason::Evicted, self.rules.now)?;
-        Ok(true)
+        let limits = self.rules.limits;
+        if let Some(network) = network {
+            let here = writer.network(network)?;
+            let full = match newcomer {
+                Newcomer::Peer => here.peers >= (limits.peers / PEERS_SHARE).max(1),
+                _ => here.clients >= limits.registrations_per_network,
+            };
+            if full {
+                return Ok(Some(Reason::NetworkLimited));
+            }
+        }
+        let paid = self.rules.admission.take_from_network(
+            self.request.network.as_ref(),
+            self.rules.now,
+            NEWCOMER_PRICE,
+        );
+        Ok(paid.err())
+    }
+
+    fn network(&self) -> Option<NetworkId> {
+        let network = self.request.network?;
+        Some(self.rules.store.network_id(&network.to_bytes()))
     }
 }
 
@@ -273,6 +386,16 @@ pub(super) fn refusal(index: usize, reason: Reason) -> Refusal {
         reason: reason.into(),
     }
 }
+
+/// Items that the registration of a stranger or a super node costs its network.
+const NEWCOMER_PRICE: usize = 1_000;
+/// One network may have one of so many parts of the places for super nodes.
+const PEERS_SHARE: u64 = 16;
+/// After this time without a sign of it, in seconds, a stranger may lose its place to another: 8 days, when nothing is
+/// kept any more that it could have missed.
+const STRANGER_UNSEEN_S: u64 = 8 * 24 * 3_600;
+/// The same for a super node, which follows all the time when it is there: a day.
+const PEER_UNSEEN_S: u64 = 24 * 3_600;
 
 #[cfg(test)]
 mod tests {
@@ -306,6 +429,7 @@ mod tests {
         let checked = Checked {
             pseudonym: Pseudonym::from_bytes([client; 32]),
             peer: false,
+            network: None,
             kind: CheckedKind::Register {
                 leases: vec![Ok(lease)],
                 introduced: None,
@@ -340,12 +464,15 @@ mod tests {
             service.load_meter().sample_cpu(at, used, 1);
         };
         assert_eq!(register(&service, 1), None);
+        // The first time is that of the start. A client that comes is no news of other nodes.
+        assert!(service.take_neighbours_changed());
         busy(0, 0);
         busy(10, 9_000);
         assert_eq!(register(&service, 2), Some(Reason::NoStrangers));
         assert_eq!(service.load(NOW).cpu_permille, 900);
         // Whoever is there stays.
         assert_eq!(register(&service, 1), None);
+        assert!(!service.take_neighbours_changed());
         busy(40, 9_500);
         assert_eq!(register(&service, 2), None);
         // The last lease was the second; and nobody is registered without one.

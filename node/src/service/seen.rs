@@ -11,6 +11,8 @@ use ailurus::{crypto::Pseudonym, wire::time::UnixMillis};
 #[derive(Default)]
 pub(crate) struct Seen {
     waiting: Mutex<HashMap<Pseudonym, u64>>,
+    /// When those were noted of whom it is not known what the database says.
+    noted: Mutex<HashMap<Pseudonym, u64>>,
 }
 
 impl Seen {
@@ -24,6 +26,26 @@ impl Seen {
         if waiting.len() < WAITING {
             waiting.insert(*pseudonym, now_s);
         }
+    }
+
+    /// Notes a client of which it is not known when it was last here; nothing comes of it if it has no leases.
+    pub(crate) fn note_visit(&self, pseudonym: &Pseudonym, now: UnixMillis) {
+        let now_s = now.as_secs();
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately =
+            |before_s: &u64| *before_s <= now_s && before_s.saturating_add(INTERVAL_S) > now_s;
+        if noted.get(pseudonym).is_some_and(lately) {
+            return;
+        }
+        if noted.len() >= WAITING {
+            noted.retain(|_, before_s| lately(before_s));
+        }
+        if noted.len() >= WAITING {
+            noted.clear();
+        }
+        noted.insert(*pseudonym, now_s);
+        drop(noted);
+        self.note(pseudonym, 0, now);
     }
 
     /// Hands over some of those that wait. If they cannot be written, they are noted again when they come again.

@@ -87,7 +87,12 @@ impl CatchUp {
     }
 
     /// Reads registration and leases again and goes on from where it was.
-    pub(super) fn reload(&mut self, reader: &Reader, now: UnixMillis) -> Result<(), StoreError> {
+    pub(super) fn reload(
+        &mut self,
+        reader: &Reader,
+        end: u64,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         let Some(registration) = reader.registration(&self.pseudonym)? else {
             self.served = None;
             return Ok(());
@@ -98,6 +103,8 @@ impl CatchUp {
             .take()
             .filter(|before| before.registration.id == registration.id);
         let start = Place {
+            // As at the beginning: it may have lost all its leases meanwhile and come back.
+            position: if registration.peer { end } else { 0 },
             version: registration.version,
             ..Place::default()
         };

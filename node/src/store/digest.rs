@@ -3,7 +3,7 @@
 use ailurus::{channel::Address, crypto::Pseudonym, wire::time::UnixMillis};
 use rusqlite::OptionalExtension;
 
-use super::{Reader, StoreError, to_sql};
+use super::{Reader, StoreError, from_sql, to_sql};
 
 /// A sum over envelopes: how many, and the exclusive or of the first halves of their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,24 @@ impl Reader {
             )
             .optional()?;
         Ok(found)
+    }
+
+    /// Envelopes kept for an address that a client has leased.
+    pub(crate) fn leased_envelopes(
+        &self,
+        pseudonym: &Pseudonym,
+        address: &Address,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let Some(row) = self.leased_row(pseudonym, address, now)? else {
+            return Ok(0);
+        };
+        let envelopes = self
+            .connection
+            .prepare_cached("SELECT envelopes FROM addresses WHERE row = ?1")?
+            .query_row([row], |row| row.get(0))
+            .optional()?;
+        Ok(envelopes.map_or(0, from_sql))
     }
 
     /// Sums over `steps` windows of `step_ms` each, the first beginning with `from`. What lies on an edge belongs to the
@@ -104,7 +122,7 @@ impl Reader {
         let mut rows = statement.query((address_row, to_sql(from_ms), to_sql(to_ms), limit))?;
         while let Some(row) = rows.next()? {
             let id: [u8; 32] = row.get(1)?;
-            each(super::from_sql(row.get(0)?), &id);
+            each(from_sql(row.get(0)?), &id);
         }
         Ok(())
     }

@@ -1,22 +1,28 @@
 //! Who had to go and why: introductions that ended, subtrees that were revoked, and what those clients are told later.
 
 use ailurus::{
+    channel::ChainId,
     crypto::Pseudonym,
     wire::{node::Reason, time::UnixMillis},
 };
 use rusqlite::OptionalExtension;
 
-use super::{Reader, StoreError, Writer, to_sql};
+use super::{Reader, StoreError, Writer, from_sql, to_sql};
+
+/// How many clients there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) clients: u64,
+    /// Of these, strangers.
+    pub(crate) strangers: u64,
+}
 
 impl Writer {
     /// Evicts whoever's introduction lies in a revoked subtree, some at once.
-    pub(super) fn apply_revocations(
+    pub(crate) fn apply_revocations(
         &mut self,
         now: UnixMillis,
     ) -> Result<Vec<(Pseudonym, Reason)>, StoreError> {
-        self.connection
-            .prepare_cached("DELETE FROM revocations WHERE until_s <= ?1")?
-            .execute([to_sql(now.as_secs())])?;
         let rows = self.rows(
             "SELECT DISTINCT c.registration_row FROM revocations r CROSS JOIN chains c ON c.chain = r.chain LIMIT ?1",
             AT_ONCE,
@@ -29,7 +35,7 @@ impl Writer {
     pub(super) fn end_introductions(
         &mut self,
         now: UnixMillis,
-        strangers: u64,
+        room: &Room,
     ) -> Result<(Vec<(Pseudonym, Reason)>, bool), StoreError> {
         let rows = {
             let mut statement = self.connection.prepare_cached(
@@ -42,7 +48,8 @@ impl Writer {
         let more = rows.len() as i64 >= AT_ONCE;
         let mut gone = Vec::new();
         for row in rows {
-            if self.totals.strangers < strangers {
+            // On a full node it would keep a place that its introduction alone could give it.
+            if self.totals.strangers < room.strangers && self.totals.clients < room.clients {
                 self.forget_introduction(row)?;
                 continue;
             }
@@ -51,6 +58,30 @@ impl Writer {
             gone.extend(evicted.map(|pseudonym| (pseudonym, reason)));
         }
         Ok((gone, more))
+    }
+
+    /// Clients that the tree of an invitation pushed out in the last 24 hours.
+    pub(crate) fn evictions_by(&self, root: &ChainId, now: UnixMillis) -> Result<u64, StoreError> {
+        let since = now.as_secs().saturating_sub(COUNTED_S);
+        let count: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM evictions WHERE chain = ?1 AND at_s > ?2")?
+            .query_row((root.as_bytes().as_slice(), to_sql(since)), |row| {
+                row.get(0)
+            })?;
+        Ok(from_sql(count))
+    }
+
+    /// Counts one more.
+    pub(crate) fn note_eviction(
+        &mut self,
+        root: &ChainId,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO evictions (chain, at_s) VALUES (?1, ?2)")?
+            .execute((root.as_bytes().as_slice(), to_sql(now.as_secs())))?;
+        Ok(())
     }
 
     /// Keeps in mind what to tell a client that comes back. Of too many, the oldest is forgotten.
@@ -92,6 +123,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes revocations away that ended.
+    pub(super) fn expire_revocations(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("DELETE FROM revocations WHERE until_s <= ?1")?
+            .execute([to_sql(now.as_secs())])?;
+        Ok(())
+    }
+
     /// Forgets what was told long enough.
     pub(super) fn expire_endings(&mut self, now: UnixMillis) -> Result<(), StoreError> {
         let forgotten = self
@@ -102,6 +141,9 @@ impl Writer {
             )?
             .execute((to_sql(now.as_secs()), AT_ONCE))?;
         self.count_forgotten(forgotten);
+        self.connection
+            .prepare_cached("DELETE FROM evictions WHERE at_s <= ?1")?
+            .execute([to_sql(now.as_secs().saturating_sub(COUNTED_S))])?;
         Ok(())
     }
 
@@ -153,6 +195,8 @@ impl Reader {
 
 /// Registrations taken away in one transaction, so that no publisher waits long.
 pub(super) const AT_ONCE: i64 = 1_000;
+/// How long an eviction counts, in seconds: a day.
+const COUNTED_S: u64 = 24 * 3_600;
 /// Endings kept, about 80 bytes each.
 const MOST: u64 = 100_000;
 /// How long a client is told, in seconds: four weeks.

@@ -9,7 +9,7 @@ use ailurus::{
 
 use super::{
     StoreError,
-    endings::AT_ONCE,
+    endings::{AT_ONCE, Room},
     from_sql, to_sql,
     writer::{Counts, Writer},
 };
@@ -29,16 +29,13 @@ pub struct Expired {
     pub ended: Vec<(Pseudonym, Reason)>,
     /// There is more to take away: call again.
     pub more: bool,
+    /// The time may be wrong, so only those went who were revoked.
+    pub held: bool,
 }
 
 impl Writer {
-    /// Takes away a part of what ended before `now`, and of who is no longer to be here; a node has room for so many
-    /// `strangers`.
-    pub(crate) fn expire(
-        &mut self,
-        now: UnixMillis,
-        strangers: u64,
-    ) -> Result<Expired, StoreError> {
+    /// Takes away a part of what ended before `now`, and of who is no longer to be here.
+    pub(crate) fn expire(&mut self, now: UnixMillis, room: &Room) -> Result<Expired, StoreError> {
         let mut rows = HashSet::new();
         let envelopes = self.expire_envelopes(now, &mut rows)?;
         self.expire_peers(now)?;
@@ -52,9 +49,11 @@ impl Writer {
             }
         }
         let addresses = self.drop_empty_addresses(&rows)?;
+        pseudonyms.append(&mut self.take_parted());
+        self.expire_revocations(now)?;
         let mut ended = self.apply_revocations(now)?;
         let more_revoked = ended.len() as i64 >= AT_ONCE;
-        let (gone, more_introductions) = self.end_introductions(now, strangers)?;
+        let (gone, more_introductions) = self.end_introductions(now, room)?;
         ended.extend(gone);
         self.expire_endings(now)?;
         Ok(Expired {
@@ -67,6 +66,7 @@ impl Writer {
                 || more_revoked
                 || more_introductions,
             ended,
+            held: false,
         })
     }
 
@@ -126,14 +126,19 @@ impl Writer {
         let mut ended = Vec::new();
         {
             let mut statement = self.connection.prepare_cached(
-                "SELECT registration_row, address_row FROM leases WHERE end_s <= ?1 LIMIT ?2",
+                "SELECT registration_row, address_row, peer FROM leases WHERE end_s <= ?1 LIMIT ?2",
             )?;
             let mut found = statement.query((to_sql(now.as_secs()), EXPIRED_AT_ONCE as i64))?;
             while let Some(row) = found.next()? {
-                ended.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+                ended.push((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, bool>(2)?,
+                ));
             }
         }
-        for (registration, address) in &ended {
+        let mut counts: HashMap<i64, (u64, bool)> = HashMap::new();
+        for (registration, address, peer) in &ended {
             self.connection
                 .prepare_cached(
                     "DELETE FROM leases WHERE registration_row = ?1 AND address_row = ?2",
@@ -141,16 +146,22 @@ impl Writer {
                 .execute((registration, address))?;
             rows.insert(*address);
             registrations.insert(*registration);
+            let (count, _) = counts.entry(*registration).or_insert((0, *peer));
+            *count = count.saturating_add(1);
         }
-        self.totals.leases = self.totals.leases.saturating_sub(ended.len() as u64);
+        for (registration, (count, peer)) in counts {
+            self.count_ended(registration, count, peer)?;
+        }
         Ok(ended.len())
     }
 
+    /// Ends the sharing of addresses that no client has leased any more, and takes those away that hold nothing.
     pub(super) fn drop_empty_addresses(
         &mut self,
         rows: &HashSet<i64>,
     ) -> Result<usize, StoreError> {
         self.write_counts()?;
+        self.end_sharing(rows)?;
         let mut dropped = 0;
         for row in rows {
             dropped += self
@@ -167,7 +178,7 @@ impl Writer {
         Ok(dropped)
     }
 
-    fn pseudonym(&self, registration: i64) -> Result<Pseudonym, StoreError> {
+    pub(super) fn pseudonym(&self, registration: i64) -> Result<Pseudonym, StoreError> {
         let bytes: [u8; 32] = self
             .connection
             .prepare_cached("SELECT pseudonym FROM registrations WHERE row = ?1")?

@@ -9,9 +9,11 @@ mod digest;
 mod endings;
 mod expiry;
 mod migrations;
+mod networks;
 mod peers;
 mod reader;
 mod registrations;
+mod sharing;
 mod totals;
 mod writer;
 
@@ -26,13 +28,16 @@ use std::{
 
 use ailurus::{
     channel::Address,
-    crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy},
+    crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy, kdf},
+    wire::time::UnixMillis,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 pub(crate) use digest::IdSum;
+pub(crate) use endings::Room;
 pub use expiry::Expired;
-pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow};
+pub(crate) use networks::NetworkId;
+pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow, Trust};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;
@@ -41,12 +46,14 @@ pub(crate) use writer::{Append, Keep, Writer};
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
 pub struct Store {
     path: PathBuf,
-    writer: Mutex<Writer>,
+    /// Closed before the writer: only the last connection folds the log, and a reader cannot.
     readers: Mutex<Vec<Reader>>,
+    writer: Mutex<Writer>,
     end: AtomicU64,
     totals: Mutex<Totals>,
     generation: [u8; 16],
     cursor_key: AeadKey,
+    network_key: [u8; 32],
 }
 
 /// The two keys behind an address, which its envelopes and registrations are checked with.
@@ -79,6 +86,7 @@ impl Store {
         migrations::migrate(&mut connection)?;
         let generation = meta::<16>(&connection, "generation")?;
         let cursor_key = AeadKey::from_bytes(meta::<32>(&connection, "cursor_key")?);
+        let network_key = meta::<32>(&connection, "network_key")?;
         let end = connection
             .query_row(
                 "SELECT seq FROM sqlite_sequence WHERE name = 'envelopes'",
@@ -96,6 +104,7 @@ impl Store {
             end: AtomicU64::new(end),
             generation,
             cursor_key,
+            network_key,
         })
     }
 
@@ -136,6 +145,12 @@ impl Store {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When the node last looked what to delete; `None` if it never did or that cannot be read.
+    pub(crate) fn kept_time(&self) -> Option<UnixMillis> {
+        let kept = self.read(|reader| reader.kept_time());
+        kept.ok().flatten()
+    }
+
     /// A number that changes when another process has written to the database: a command of the operator.
     pub(crate) fn outside_version(&self) -> Result<i64, StoreError> {
         self.writer().outside_version()
@@ -148,6 +163,13 @@ impl Store {
 
     pub(crate) fn cursor_key(&self) -> &AeadKey {
         &self.cursor_key
+    }
+
+    /// Names a network without saying which it is to whoever has not the database's key.
+    pub(crate) fn network_id(&self, network: &[u8]) -> NetworkId {
+        let [a, b, c, d, e, f, g, h, ..] =
+            kdf::tagged_hash("ailurus-node/network", &[&self.network_key, network]);
+        NetworkId::from_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Runs `change` in one transaction and syncs it to disk; if it fails, nothing of it happened.
@@ -266,3 +288,23 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 const CACHE_KIB: i64 = 16 << 10;
 /// Reading connections kept open.
 const IDLE_READERS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_folds_the_log_into_the_file_also_after_reads() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("node.db");
+        let store = Store::open(&path).expect("a database");
+        store.read(|_| Ok(())).expect("readable");
+        store
+            .write(|writer| writer.set_meta("generation", &[7; 16]))
+            .expect("writable");
+        let log = dir.path().join("node.db-wal");
+        assert!(log.exists());
+        drop(store);
+        assert!(!log.exists());
+    }
+}

@@ -11,7 +11,7 @@ use ailurus::{
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, types::ValueRef};
 
-use super::{StoreError, from_sql, to_sql};
+use super::{StoreError, from_sql, to_sql, writer::TIME};
 
 /// A reading connection.
 pub(crate) struct Reader {
@@ -87,6 +87,16 @@ impl Reader {
     pub(super) fn new(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Self { connection }
+    }
+
+    /// The time that [`super::Writer::keep_time`] kept.
+    pub(super) fn kept_time(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let kept: Option<[u8; 8]> = self
+            .connection
+            .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
+            .query_row([TIME], |row| row.get(0))
+            .optional()?;
+        Ok(kept.map(|kept| UnixMillis::from_millis(u64::from_be_bytes(kept))))
     }
 
     /// The registration of a pseudonym.

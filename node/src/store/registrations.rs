@@ -9,7 +9,7 @@ use ailurus::{
 };
 use rusqlite::{OptionalExtension, Row};
 
-use super::{StoreError, Totals, Writer, from_sql, to_sql};
+use super::{NetworkId, StoreError, Totals, Writer, from_sql, networks::Counted, to_sql};
 
 /// A hop count as the database has it; `None` is a stranger, farther than anybody with an introduction.
 pub(crate) type Hops = Option<u8>;
@@ -28,6 +28,10 @@ pub(crate) struct Registered {
     pub(crate) introduction_end_s: u64,
     /// Another super node.
     pub(crate) peer: bool,
+    /// Leases, ended ones included until they are taken away.
+    pub(crate) leases: u64,
+    /// When it was here last, Unix seconds; exact to the hour.
+    pub(crate) seen_s: u64,
 }
 
 /// An introduction that was verified: what of it is kept.
@@ -59,7 +63,7 @@ impl Writer {
         let found = self
             .connection
             .prepare_cached(
-                "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer FROM registrations
+                "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer, leases, seen_s FROM registrations
                  WHERE pseudonym = ?1",
             )?
             .query_row([pseudonym.as_bytes().as_slice()], registered)
@@ -72,16 +76,23 @@ impl Writer {
         &mut self,
         pseudonym: &Pseudonym,
         newcomer: &Newcomer<'_>,
+        network: Option<&NetworkId>,
         now: UnixMillis,
     ) -> Result<i64, StoreError> {
         let peer = matches!(newcomer, Newcomer::Peer);
         self.connection
             .prepare_cached(
-                "INSERT INTO registrations (pseudonym, id, version, seen_s, peer)
-                 VALUES (?1, randomblob(16), 0, ?2, ?3)",
+                "INSERT INTO registrations (pseudonym, id, version, seen_s, peer, network)
+                 VALUES (?1, randomblob(16), 0, ?2, ?3, ?4)",
             )?
-            .execute((pseudonym.as_bytes().as_slice(), to_sql(now.as_secs()), peer))?;
+            .execute((
+                pseudonym.as_bytes().as_slice(),
+                to_sql(now.as_secs()),
+                peer,
+                network.map(|network| network.as_bytes().as_slice()),
+            ))?;
         let row = self.connection.last_insert_rowid();
+        self.count_in(network, counted(peer))?;
         add(&mut self.totals, peer, None);
         if let Newcomer::Introduced(introduced) = newcomer {
             self.introduce(row, None, introduced)?;
@@ -163,18 +174,23 @@ impl Writer {
         own: Option<i64>,
         otherwise: u64,
     ) -> Result<bool, StoreError> {
-        let quota: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
-            .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
-            .optional()?;
-        let quota = quota.map_or(otherwise, from_sql);
+        let quota = self.quota(chain, otherwise)?;
         let counted = self
             .connection
             .prepare_cached("SELECT 1 FROM chains WHERE registration_row = ?1 AND chain = ?2")?
             .exists((own, chain.as_bytes().as_slice()))?;
         let clients = self.subtree(chain)?.saturating_sub(u64::from(counted));
         Ok(clients < quota)
+    }
+
+    /// How many clients a subtree may have: what its invitation says, any other `otherwise`.
+    pub(crate) fn quota(&self, chain: &ChainId, otherwise: u64) -> Result<u64, StoreError> {
+        let quota: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT quota FROM invitations WHERE chain = ?1")?
+            .query_row([chain.as_bytes().as_slice()], |row| row.get(0))
+            .optional()?;
+        Ok(quota.map_or(otherwise, from_sql))
     }
 
     /// Clients in a subtree: counted once, as a large one is asked for with each that joins it.
@@ -204,6 +220,19 @@ impl Writer {
         Ok(found)
     }
 
+    /// The super node that was unseen longest.
+    pub(crate) fn stalest_peer(&self) -> Result<Option<Registered>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer, leases, seen_s FROM registrations
+                 WHERE peer = 1 ORDER BY seen_s LIMIT 1",
+            )?
+            .query_row([], registered)
+            .optional()?;
+        Ok(found)
+    }
+
     /// Ends a registration with all its leases, and remembers why.
     pub(crate) fn evict(
         &mut self,
@@ -212,16 +241,18 @@ impl Writer {
         now: UnixMillis,
     ) -> Result<Option<Pseudonym>, StoreError> {
         let mut addresses = HashSet::new();
+        let mut peer = false;
         {
             let mut statement = self.connection.prepare_cached(
-                "DELETE FROM leases WHERE registration_row = ?1 RETURNING address_row",
+                "DELETE FROM leases WHERE registration_row = ?1 RETURNING address_row, peer",
             )?;
             let mut ended = statement.query([row])?;
             while let Some(lease) = ended.next()? {
                 addresses.insert(lease.get::<_, i64>(0)?);
+                peer = lease.get(1)?;
             }
         }
-        self.totals.leases = self.totals.leases.saturating_sub(addresses.len() as u64);
+        self.count_ended(row, addresses.len() as u64, peer)?;
         self.drop_empty_addresses(&addresses)?;
         let pseudonym = self.drop_registration(row)?;
         if let Some(pseudonym) = &pseudonym {
@@ -269,18 +300,26 @@ impl Writer {
 
     fn drop_registration(&mut self, row: i64) -> Result<Option<Pseudonym>, StoreError> {
         self.drop_chains(row)?;
-        let dropped: Option<([u8; 32], Hops, bool)> = self
+        let dropped = self
             .connection
             .prepare_cached(
-                "DELETE FROM registrations WHERE row = ?1 RETURNING pseudonym, hop_count, peer",
+                "DELETE FROM registrations WHERE row = ?1 RETURNING pseudonym, hop_count, peer, network",
             )?
-            .query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_row([row], |row| {
+                Ok(Dropped {
+                    pseudonym: Pseudonym::from_bytes(row.get(0)?),
+                    hops: row.get(1)?,
+                    peer: row.get(2)?,
+                    network: row.get::<_, Option<_>>(3)?.map(NetworkId::from_bytes),
+                })
+            })
             .optional()?;
-        let Some((pseudonym, hops, peer)) = dropped else {
+        let Some(dropped) = dropped else {
             return Ok(None);
         };
-        remove(&mut self.totals, peer, hops);
-        Ok(Some(Pseudonym::from_bytes(pseudonym)))
+        self.count_out(dropped.network.as_ref(), counted(dropped.peer))?;
+        remove(&mut self.totals, dropped.peer, dropped.hops);
+        Ok(Some(dropped.pseudonym))
     }
 
     fn drop_chains(&mut self, row: i64) -> Result<(), StoreError> {
@@ -298,12 +337,25 @@ impl Writer {
     }
 }
 
+struct Dropped {
+    pseudonym: Pseudonym,
+    hops: Hops,
+    peer: bool,
+    network: Option<NetworkId>,
+}
+
+fn counted(peer: bool) -> Counted {
+    if peer { Counted::Peer } else { Counted::Client }
+}
+
 fn registered(row: &Row<'_>) -> rusqlite::Result<Registered> {
     Ok(Registered {
         row: row.get(0)?,
         hops: row.get(1)?,
         introduction_end_s: from_sql(row.get(2)?),
         peer: row.get(3)?,
+        leases: from_sql(row.get(4)?),
+        seen_s: from_sql(row.get(5)?),
     })
 }
 
@@ -334,7 +386,7 @@ const SUBTREES: usize = 16_384;
 /// What the index of version 2 has for a stranger.
 const STRANGER: u8 = 7;
 const FARTHEST: &str =
-    "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer FROM registrations
+    "SELECT row, hop_count, coalesce(introduction_end_s, 0), peer, leases, seen_s FROM registrations
     WHERE peer = 0 ORDER BY coalesce(hop_count, 7) DESC, seen_s ASC LIMIT 1";
 
 #[cfg(test)]

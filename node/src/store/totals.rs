@@ -20,6 +20,10 @@ pub(crate) struct Totals {
     pub(crate) endings: u64,
     /// Leases of clients and peers.
     pub(crate) leases: u64,
+    /// Of these, leases of peers.
+    pub(crate) peer_leases: u64,
+    /// Addresses that this node may register at others.
+    pub(crate) delegations: u64,
 }
 
 impl Totals {
@@ -62,6 +66,8 @@ impl Totals {
             self.peers,
             self.endings,
             self.leases,
+            self.peer_leases,
+            self.delegations,
         ]
     }
 
@@ -81,6 +87,8 @@ impl Totals {
             peers: next()?,
             endings: next()?,
             leases: next()?,
+            peer_leases: next()?,
+            delegations: next()?,
         })
     }
 
@@ -98,10 +106,12 @@ impl Totals {
             peers: one("SELECT count(*) FROM registrations WHERE peer = 1")?,
             endings: one("SELECT count(*) FROM endings")?,
             leases: one("SELECT count(*) FROM leases")?,
+            peer_leases: one("SELECT count(*) FROM leases WHERE peer = 1")?,
+            delegations: one("SELECT count(*) FROM delegations")?,
         })
     }
 }
 
 const NAME: &str = "totals";
-const NUMBERS: usize = 7;
+const NUMBERS: usize = 9;
 const LENGTH: usize = NUMBERS * 8;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ailurus::{
     channel::{Address, ChainId, Envelope, EnvelopeId},
     crypto::Pseudonym,
-    wire::node::Load,
+    wire::{node::Load, time::UnixMillis},
 };
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension};
@@ -22,6 +22,8 @@ pub(crate) struct Writer {
     pub(super) totals: Totals,
     /// Clients in subtrees of introductions that were asked for lately.
     pub(super) subtrees: HashMap<ChainId, u64>,
+    /// Super nodes that lost leases with the clients whose addresses those were on.
+    pub(super) parted: Vec<Pseudonym>,
     end: u64,
 }
 
@@ -69,6 +71,7 @@ impl Writer {
             known: HashMap::new(),
             dirty: Vec::new(),
             subtrees: HashMap::new(),
+            parted: Vec::new(),
             end: 0,
         })
     }
@@ -96,6 +99,17 @@ impl Writer {
                  ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
             )?
             .execute((LOAD, load.encode_to_vec()))?;
+        Ok(())
+    }
+
+    /// Keeps the time, to be compared with at the next start.
+    pub(crate) fn keep_time(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )?
+            .execute((TIME, now.as_millis().to_be_bytes()))?;
         Ok(())
     }
 
@@ -127,6 +141,7 @@ impl Writer {
             let _ = self.execute("ROLLBACK");
             self.forget();
             self.subtrees.clear();
+            self.parted.clear();
             (self.totals, self.end) = before;
         }
         result
@@ -176,15 +191,6 @@ impl Writer {
         Ok(Append::Stored(self.end))
     }
 
-    /// Leases of a registration, ended ones included until they are taken away.
-    pub(crate) fn leases(&mut self, registration: i64) -> Result<u64, StoreError> {
-        let count: i64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM leases WHERE registration_row = ?1")?
-            .query_row([registration], |row| row.get(0))?;
-        Ok(from_sql(count))
-    }
-
     /// Makes the next version of a registration, under which leases are added.
     pub(crate) fn next_version(&mut self, registration: i64) -> Result<u64, StoreError> {
         let version: i64 = self
@@ -220,27 +226,62 @@ impl Writer {
         keys: &Keys,
         version: u64,
         end_s: u64,
+        peer: bool,
     ) -> Result<(), StoreError> {
         let row = self.address(keys)?.row;
         self.connection
             .prepare_cached(
-                "INSERT INTO leases (registration_row, address_row, version, end_s) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO leases (registration_row, address_row, version, end_s, peer) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute((registration, row, to_sql(version), to_sql(end_s)))?;
+            .execute((registration, row, to_sql(version), to_sql(end_s), peer))?;
         self.totals.leases = self.totals.leases.saturating_add(1);
+        if peer {
+            self.totals.peer_leases = self.totals.peer_leases.saturating_add(1);
+        }
         Ok(())
     }
 
-    /// Ends leases; addresses that are not leased are passed over.
+    /// Writes how many leases a registration has, after some were added.
+    pub(crate) fn keep_leases(&mut self, registration: i64, leases: u64) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE registrations SET leases = ?2 WHERE row = ?1")?
+            .execute((registration, to_sql(leases)))?;
+        Ok(())
+    }
+
+    /// Whether a client, not a super node, has a lease on an address.
+    pub(crate) fn is_leased(&self, address: &Address) -> Result<bool, StoreError> {
+        let leased = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM leases WHERE peer = 0
+                 AND address_row = (SELECT row FROM addresses WHERE address = ?1)",
+            )?
+            .exists([address.as_bytes().as_slice()])?;
+        Ok(leased)
+    }
+
+    /// Ends leases; addresses that are not leased are passed over. A super node that names none ends all it has, as it may
+    /// have forgotten which.
     pub(crate) fn release(
         &mut self,
         pseudonym: &Pseudonym,
         addresses: &[Address],
     ) -> Result<(), StoreError> {
-        let Some(registration) = self.registered(pseudonym)?.map(|found| found.row) else {
+        let Some(found) = self.registered(pseudonym)? else {
             return Ok(());
         };
+        let registration = found.row;
         let mut rows = HashSet::new();
+        if addresses.is_empty() && found.peer {
+            let mut statement = self.connection.prepare_cached(
+                "DELETE FROM leases WHERE registration_row = ?1 RETURNING address_row",
+            )?;
+            let mut ended = statement.query([registration])?;
+            while let Some(lease) = ended.next()? {
+                rows.insert(lease.get(0)?);
+            }
+        }
         for address in addresses {
             let row: Option<i64> = self
                 .connection
@@ -252,9 +293,26 @@ impl Writer {
                 .optional()?;
             rows.extend(row);
         }
-        self.totals.leases = self.totals.leases.saturating_sub(rows.len() as u64);
+        self.count_ended(registration, rows.len() as u64, found.peer)?;
         self.drop_empty_addresses(&rows)?;
         self.drop_empty_registration(registration)?;
+        Ok(())
+    }
+
+    /// Takes ended leases out of the counts.
+    pub(super) fn count_ended(
+        &mut self,
+        registration: i64,
+        leases: u64,
+        peer: bool,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE registrations SET leases = max(leases - ?2, 0) WHERE row = ?1")?
+            .execute((registration, to_sql(leases)))?;
+        self.totals.leases = self.totals.leases.saturating_sub(leases);
+        if peer {
+            self.totals.peer_leases = self.totals.peer_leases.saturating_sub(leases);
+        }
         Ok(())
     }
 
@@ -358,8 +416,10 @@ impl Writer {
 }
 
 /// Statements kept prepared: all there are.
-const STATEMENTS: usize = 96;
+const STATEMENTS: usize = 128;
 /// Addresses remembered, about 100 bytes each.
 const KNOWN_ADDRESSES: usize = 65_536;
+/// The row of `meta` that says when something was last looked at to be deleted, in Unix milliseconds.
+pub(super) const TIME: &str = "time";
 /// The row of `meta` that says how busy the node is.
 pub(super) const LOAD: &str = "load";

@@ -60,6 +60,10 @@ fn a_delegation_is_for_one_node_address_and_time() {
     as_proof.proof = std::mem::take(&mut as_proof.delegation);
     assert_eq!(come(node, as_proof), refused);
     assert_eq!(desk.number("SELECT count(*) FROM registrations"), 0);
+    // Nobody here cares about the address.
+    let alone = Answer::NoLease(Reason::NotRegistered);
+    assert_eq!(come(node, good()), alone);
+    desk.come(client(9), NOW, None);
     assert_eq!(come(node, good()), Answer::In(None));
 }
 
@@ -68,7 +72,7 @@ fn peers_have_limits_of_their_own() {
     let desk = Desk::new(Limits {
         registrations: 1,
         strangers: 1,
-        addresses_per_client: 1,
+        addresses_per_client: 3,
         peers: 2,
         addresses_per_peer: 2,
         ..Limits::default()
@@ -78,7 +82,13 @@ fn peers_have_limits_of_their_own() {
         let lease = delegated(&channels[index], client(number));
         desk.register(client(number), NOW, vec![lease], None)
     };
-    assert_eq!(desk.come(client(9), NOW, None), Answer::In(None));
+    let all = |who| {
+        let lease =
+            |channel: &Channel| channel.lease(Epoch::of(NOW), desk.bench.node, who, EXPORTER);
+        channels.iter().map(lease).collect::<Vec<_>>()
+    };
+    let answer = desk.register(client(9), NOW, all(client(9)), None);
+    assert_eq!(answer, Answer::In(None));
     assert_eq!(come(1, 0), Answer::In(None));
     assert_eq!(come(1, 1), Answer::In(None));
     assert_eq!(come(1, 2), Answer::NoLease(Reason::ClientFull));
@@ -87,9 +97,14 @@ fn peers_have_limits_of_their_own() {
     assert!(desk.metric("ailurus_node_peers 2"));
     assert!(desk.metric("ailurus_node_registrations 1"));
     // A nearer client takes the place of a client, not of a peer.
-    assert_eq!(desk.come_from(client(8), NOW, &[1]), Answer::In(Some(1)));
+    let proof = crate::people::proof(&[1], client(8));
+    let answer = desk.register(client(8), NOW, all(client(8)), Some(proof));
+    assert_eq!(answer, Answer::In(Some(1)));
     assert_eq!(desk.hello(client(9), NOW), (0, Reason::Evicted));
-    assert_eq!(desk.hello(client(1), NOW), (2, Reason::Unspecified));
+    // The addresses were without a client for a moment, so what was on them is gone and may come again.
+    assert_eq!(desk.hello(client(1), NOW).0, 0);
+    assert_eq!(come(1, 0), Answer::In(None));
+    assert_eq!(desk.number("SELECT count(*) FROM leases WHERE peer = 1"), 1);
 }
 
 #[test]
@@ -97,7 +112,7 @@ fn a_client_is_no_node_and_a_node_no_client() {
     let desk = Desk::new(Limits::default());
     let channel = Channel::new(1);
     desk.come(client(1), NOW, None);
-    let lease = delegated(&Channel::new(2), client(1));
+    let lease = delegated(&channel, client(1));
     assert_eq!(
         desk.register(client(1), NOW, vec![lease], None),
         Answer::NoLease(Reason::BadProof)
@@ -122,4 +137,72 @@ fn a_client_is_no_node_and_a_node_no_client() {
         Answer::In(None)
     );
     assert_eq!(desk.number("SELECT count(*) FROM chains"), 0);
+}
+
+#[test]
+fn a_super_node_has_an_address_as_long_as_a_client_has() {
+    let desk = Desk::new(Limits::default());
+    let (channel, other) = (Channel::new(1), Channel::new(2));
+    let node = client(1);
+    let come = |channel| desk.register(node, NOW, vec![delegated(channel, node)], None);
+    desk.come(client(8), NOW, None);
+    desk.come(client(9), NOW, None);
+    let lease = other.lease(Epoch::of(NOW), desk.bench.node, client(9), EXPORTER);
+    desk.register(client(9), NOW, vec![lease], None);
+    assert_eq!(come(&channel), Answer::In(None));
+    assert_eq!(come(&other), Answer::In(None));
+
+    let address = channel.address(NOW);
+    desk.bench.ask(client(8), NOW, release(&[address]));
+    assert_eq!(desk.hello(node, NOW).0, 2, "another client has it");
+    desk.bench.ask(client(9), NOW, release(&[address]));
+    assert_eq!(desk.hello(node, NOW).0, 1);
+    // Not even its registration is left with the last lease.
+    desk.bench
+        .ask(client(9), NOW, release(&[other.address(NOW)]));
+    assert_eq!(desk.number("SELECT count(*) FROM registrations"), 0);
+    assert_eq!(desk.number("SELECT count(*) FROM addresses"), 0);
+    // It is not refused for ever.
+    desk.come(client(8), NOW, None);
+    assert_eq!(come(&channel), Answer::In(None));
+    // Nor does it stay when the client's lease ends by itself.
+    let epoch = Epoch::of(NOW);
+    let soon = NOW.after(HOUR);
+    let short = channel.lease_until(epoch, desk.bench.node, client(7), EXPORTER, soon);
+    desk.bench.ask(client(8), NOW, release(&[address]));
+    desk.register(client(7), NOW, vec![short], None);
+    assert_eq!(come(&channel), Answer::In(None));
+    desk.tick(soon);
+    assert_eq!(desk.number("SELECT count(*) FROM leases"), 0);
+    assert!(desk.metric("ailurus_node_peers 0"));
+}
+
+#[test]
+fn leases_of_super_nodes_have_a_budget() {
+    let desk = Desk::new(Limits {
+        leases_of_peers: 1,
+        ..Limits::default()
+    });
+    let channel = Channel::new(1);
+    desk.come(client(8), NOW, None);
+    let come = |who| desk.register(who, NOW, vec![delegated(&channel, who)], None);
+    assert_eq!(come(client(1)), Answer::In(None));
+    assert_eq!(come(client(2)), Answer::NoLease(Reason::NodeFull));
+    assert_eq!(desk.come(client(9), NOW, None), Answer::In(None));
+}
+
+#[test]
+fn a_super_node_that_is_gone_for_a_day_gives_its_place_up() {
+    let desk = Desk::new(Limits {
+        peers: 1,
+        ..Limits::default()
+    });
+    let channel = Channel::new(1);
+    desk.come(client(8), NOW, None);
+    let come = |who, now| desk.register(who, now, vec![delegated(&channel, who)], None);
+    assert_eq!(come(client(1), NOW), Answer::In(None));
+    let full = Answer::NoLease(Reason::NodeFull);
+    assert_eq!(come(client(2), NOW.after(DAY - HOUR)), full);
+    assert_eq!(come(client(2), NOW.after(DAY)), Answer::In(None));
+    assert_eq!(desk.hello(client(1), NOW.after(DAY)).0, 0);
 }

@@ -222,3 +222,46 @@ proptest! {
         prop_assert_eq!(lists(&here), lists(&there));
     }
 }
+
+#[test]
+fn what_there_is_to_read_is_paid_for_before_and_by_the_network_too() {
+    let desk = Desk::new(Limits {
+        items_per_second: 1,
+        items_per_second_per_network: 1,
+        items_burst_per_network: 100,
+        ..Limits::default()
+    });
+    let mut channel = Channel::new(1);
+    let envelopes = channel.envelopes(hour(), 10, 2_000);
+    for part in envelopes.chunks(1_000) {
+        assert_eq!(desk.bench.publish(&channel, NOW, part), []);
+    }
+    let address = channel.address(NOW);
+    let mut answered = Vec::new();
+    // Each with a new key, of which none has asked before.
+    for number in 1..=8 {
+        let who = crate::people::client(number);
+        assert_eq!(desk.bench.register(who, NOW, &channel, Epoch::of(NOW)), []);
+        let session = ailurus_node::Session {
+            network: ailurus_node::Network::of("192.0.2.1".parse().expect("an address")),
+            ..session(who)
+        };
+        let asked = request(request::Kind::Digest(digest(
+            &[address],
+            hour(),
+            HOUR_MS,
+            1,
+        )));
+        let mut responses = desk.bench.service.handle(&session, NOW, asked);
+        answered.push(match responses.pop().and_then(|one| one.kind) {
+            Some(response::Kind::Digests(_)) => None,
+            Some(response::Kind::Refused(refused)) => Some(refused.reason()),
+            other => panic!("{other:?}"),
+        });
+    }
+    // Each takes one item, and 31 for 2,000 envelopes.
+    assert_eq!(answered[..3], [None; 3]);
+    assert_eq!(answered[3..], [Some(Reason::NetworkLimited); 5]);
+    let twice = digest(&[address, address], hour(), HOUR_MS, 1);
+    assert_eq!(ask(&desk, twice), Err(Reason::Malformed));
+}

@@ -10,7 +10,7 @@ use ailurus::{
         time::UnixMillis,
     },
 };
-use ailurus_node::Limits;
+use ailurus_node::{Limits, Session};
 use bytes::Bytes;
 use rusqlite::Connection;
 
@@ -123,8 +123,19 @@ impl Desk {
         leases: Vec<Lease>,
         introduction: Option<IntroductionProof>,
     ) -> Answer {
+        self.register_over(session(who), now, leases, introduction)
+    }
+
+    /// The same over a connection from anywhere.
+    pub fn register_over(
+        &self,
+        session: Session,
+        now: UnixMillis,
+        leases: Vec<Lease>,
+        introduction: Option<IntroductionProof>,
+    ) -> Answer {
         let asked = request_to_register(leases, introduction);
-        let mut responses = self.bench.ask(who, now, asked);
+        let mut responses = self.bench.service.handle(&session, now, asked);
         let response = responses.pop().expect("an answer").kind.expect("a kind");
         match response {
             response::Kind::Registered(Registered {

@@ -1,6 +1,9 @@
 //! What is registered at the other node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use ailurus::{
     channel::{Address, Epoch},
@@ -12,11 +15,12 @@ use ailurus::{
 };
 use bytes::Bytes;
 
-use super::{Asked, End, Link, Step};
-use crate::store::{Delegation, StoreError};
+use super::{Asked, End, Link, Step, reconciliation::RECONCILE_EVERY};
+use crate::store::Delegation;
 
 impl Link {
-    pub(super) fn change_leases(&mut self, steps: &mut Vec<Step>) {
+    pub(super) fn change_leases(&mut self, now: UnixMillis, steps: &mut Vec<Step>) {
+        self.refused.retain(|_, until| *until > now);
         let under_way = |asked: &Asked| matches!(asked, Asked::Register(_) | Asked::Release);
         if self.asked.iter().any(under_way) {
             return;
@@ -37,7 +41,7 @@ impl Link {
                 let address = &wanted.keys.address;
                 let known = self.registered.get(address);
                 known.is_none_or(|known| known.until_s < wanted.until_s)
-                    && !self.refused.contains(address)
+                    && !self.refused.contains_key(address)
             })
             .take(MAX_LEASES)
             .collect();
@@ -60,18 +64,11 @@ impl Link {
         self.asked.push_back(Asked::Register(addresses));
     }
 
-    /// Releases all that this node knows and does not share with the other.
-    pub(super) fn release_strays(&mut self, steps: &mut Vec<Step>) -> Result<(), StoreError> {
-        let known = self
-            .service
-            .store()
-            .read(|reader| reader.delegated_addresses())?;
-        let strays: Vec<Address> = known
-            .into_iter()
-            .filter(|address| !self.wanted.contains_key(address))
-            .collect();
-        self.release(&strays, steps);
-        Ok(())
+    /// Releases all that the other node has, which may be more than this node knows of; the rest is registered again.
+    pub(super) fn release_all(&mut self, steps: &mut Vec<Step>) {
+        self.registered.clear();
+        steps.push(Step::ask(request::Kind::Release(Release::default())));
+        self.asked.push_back(Asked::Release);
     }
 
     fn release(&mut self, addresses: &[Address], steps: &mut Vec<Step>) {
@@ -102,7 +99,13 @@ impl Link {
         for (index, address) in addresses.iter().enumerate() {
             if let Some(reason) = refused.get(&index) {
                 tracing::debug!(node = ?self.node, ?reason, "another node refuses an address");
-                self.refused.insert(*address);
+                // No client of the other node may have leased it yet, or its allowance is used up.
+                let until = match reason {
+                    Reason::NotRegistered | Reason::NetworkLimited => now.after(REFUSED_PAUSE),
+                    _ => UnixMillis::from_millis(u64::MAX),
+                };
+                self.refused.insert(*address, until);
+                self.registered.remove(address);
                 continue;
             }
             let Some(delegation) = self.wanted.get(address) else {
@@ -113,7 +116,9 @@ impl Link {
                 .insert(*address, delegation.clone())
                 .is_none()
             {
-                self.next_reconciliation = self.next_reconciliation.min(now);
+                // People come and go all the time, and a reconciliation looks at everything.
+                let soon = self.reconciling_since.after(RECONCILE_EVERY).max(now);
+                self.next_reconciliation = self.next_reconciliation.min(soon);
             }
         }
     }
@@ -142,6 +147,9 @@ fn first_epoch(until_s: u64) -> Epoch {
     let longest = EPOCH.as_secs().saturating_add(LIFETIME.as_secs());
     Epoch::new(until_s.saturating_sub(longest).div_ceil(EPOCH.as_secs()))
 }
+
+/// After this time a node is asked once more for an address that it did not take.
+const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ mod leases;
 mod reconciliation;
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -36,8 +36,8 @@ pub(crate) struct Link {
     /// What is to be registered, and what is.
     wanted: BTreeMap<Address, Delegation>,
     registered: BTreeMap<Address, Delegation>,
-    /// Turned away on this connection.
-    refused: HashSet<Address>,
+    /// Turned away, until then.
+    refused: HashMap<Address, UnixMillis>,
     following: Following,
     /// How far the other node's clock is ahead, in milliseconds.
     clock_ahead_ms: i64,
@@ -133,7 +133,7 @@ impl Link {
             acknowledged,
             wanted: by_address(leases),
             registered: BTreeMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             following: Following::No,
             clock_ahead_ms: 0,
             reconciling: None,
@@ -203,9 +203,9 @@ impl Link {
             return Ok(steps);
         }
         if std::mem::take(&mut self.strays) {
-            self.release_strays(&mut steps)?;
+            self.release_all(&mut steps);
         }
-        self.change_leases(&mut steps);
+        self.change_leases(now, &mut steps);
         if self.following == Following::No && !self.registered.is_empty() && self.asked.is_empty() {
             self.following = Following::Asked;
             steps.push(Step::follow(request::Kind::Sync(Sync {
@@ -224,7 +224,11 @@ impl Link {
     /// When there is something to do again, if nothing comes before.
     pub(crate) fn wake(&self) -> UnixMillis {
         if self.works() && !self.has_work() && self.reconciling.is_none() {
-            return self.next_reconciliation.max(self.paused);
+            let again = self.refused.values().min().copied();
+            let next = again.map_or(self.next_reconciliation, |again| {
+                again.min(self.next_reconciliation)
+            });
+            return next.max(self.paused);
         }
         self.paused
     }

@@ -156,7 +156,7 @@ impl Link {
 }
 
 /// Time between two reconciliations, besides a quarter at random.
-const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+pub(super) const RECONCILE_EVERY: Duration = Duration::from_secs(600);
 /// And at most, when nothing is found again and again.
 const RECONCILE_LAST: Duration = Duration::from_secs(6 * 3_600);
 /// How long one may take with all that is exchanged for it: others wait for their turn.

@@ -25,6 +25,20 @@ use crate::{
     store::Delegation,
 };
 
+/// Whether a name that others gave stands for an address that they may not send this node to.
+async fn leads_here(shared: &Shared, node: &NodeLink) -> bool {
+    if !shared.service.may_dial(node.host()) {
+        return true;
+    }
+    // What does not resolve is told by the dialler.
+    let Ok(found) = tokio::net::lookup_host((node.host(), node.port())).await else {
+        return false;
+    };
+    found
+        .into_iter()
+        .any(|address| !shared.service.may_dial(&address.ip().to_string()))
+}
+
 /// Dials, and stays until the link ends.
 pub(super) async fn drive(
     shared: &Arc<Shared>,
@@ -35,6 +49,10 @@ pub(super) async fn drive(
     commands: mpsc::Receiver<Command>,
     status: &Status,
 ) -> (End, Acknowledged) {
+    if leads_here(shared, node).await {
+        let end = End::Failed("its name leads into this node's own network".to_owned());
+        return (end, acknowledged);
+    }
     let connection = match dialer.connect(node.host(), node.port()).await {
         Ok(connection) => connection,
         Err(error) => return (End::Failed(error.to_string()), acknowledged),

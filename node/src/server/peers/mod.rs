@@ -385,7 +385,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often the store is read again without any news.
 const UPDATE_EVERY: Duration = Duration::from_secs(600);
 /// How often at most it is read.
-const UPDATE_AT_MOST: Duration = Duration::from_secs(2);
+const UPDATE_AT_MOST: Duration = Duration::from_secs(10);
 /// Commands that may wait for one link.
 const COMMANDS: usize = 256;
 /// Silence after which another node is taken for gone, and how often it is made to answer.

@@ -340,7 +340,8 @@ async fn look(shared: &Arc<Shared>, dht: &Dht, row: &RecordRow, now: UnixMillis)
             }
         }
     }
-    found.retain(|node| node.key() != shared.service.node());
+    let service = &shared.service;
+    found.retain(|node| node.key() != service.node() && service.may_dial(node.host()));
     if found.is_empty() {
         return;
     }

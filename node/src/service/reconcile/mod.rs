@@ -103,7 +103,7 @@ impl Reconciliation {
             from: from.as_millis(),
             to: to.as_millis(),
         };
-        let items = load(reader, addresses, whole)?;
+        let items = load(reader, addresses, whole, ITEMS_LOADED)?;
         let windows = split(&items, whole);
         Ok(Self {
             addresses: Bytes::copy_from_slice(&hash(addresses)),
@@ -204,7 +204,13 @@ fn hash(addresses: &[Address]) -> [u8; 32] {
     kdf::sha256(&parts)
 }
 
-fn load(reader: &Reader, addresses: &[Address], window: Window) -> Result<Vec<Item>, StoreError> {
+/// Stops soon after there are more than `most`.
+fn load(
+    reader: &Reader,
+    addresses: &[Address],
+    window: Window,
+    most: usize,
+) -> Result<Vec<Item>, StoreError> {
     let mut items = Vec::new();
     for address in addresses {
         reader.times_and_ids(address, window.from, window.to, |time, id| {
@@ -212,7 +218,7 @@ fn load(reader: &Reader, addresses: &[Address], window: Window) -> Result<Vec<It
                 items.push(Item::with_timestamp_and_id(time, id));
             }
         })?;
-        if items.len() > ITEMS_LOADED {
+        if items.len() > most {
             break;
         }
     }

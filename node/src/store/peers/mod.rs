@@ -65,6 +65,15 @@ pub(crate) struct OwnRecord {
 pub(crate) struct PeerRow {
     pub(crate) node: NodeLink,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) trust: Trust,
+}
+
+/// Clients of this node that have one of the addresses that another is said to serve: of those with an introduction and
+/// of all, up to a few dozen. One client may name any number of nodes, but is only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Trust {
+    pub(crate) introduced: u64,
+    pub(crate) clients: u64,
 }
 
 /// What became of a name.
@@ -83,8 +92,7 @@ impl Reader {
             "SELECT d.address, d.blinded_key, d.access_key, d.until_s, d.signature FROM delegations d
              WHERE d.until_s > ?1 AND EXISTS (
                SELECT 1 FROM addresses a JOIN leases l ON l.address_row = a.row
-               JOIN registrations r ON r.row = l.registration_row
-               WHERE a.address = d.address AND l.end_s > ?1 AND r.peer = 0)
+               WHERE a.address = d.address AND l.end_s > ?1 AND l.peer = 0)
              ORDER BY d.address",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
@@ -101,17 +109,6 @@ impl Reader {
             });
         }
         Ok(delegations)
-    }
-
-    /// Every address with a delegation, whether a client has leased it here or not.
-    pub(crate) fn delegated_addresses(&self) -> Result<Vec<Address>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT address FROM delegations")?;
-        let found = statement
-            .query_map([], |row| Ok(Address::from_bytes(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
     }
 
     /// All other nodes, with what they serve.
@@ -136,9 +133,34 @@ impl Reader {
             let node = NodeLink::new(key, &host, row.get(3)?)
                 .map_err(|_| StoreError::Corrupt("host of a super node"))?;
             let addresses = vec![address];
-            peers.push((number, PeerRow { node, addresses }));
+            let row = PeerRow {
+                node,
+                addresses,
+                trust: self.trust(number)?,
+            };
+            peers.push((number, row));
         }
         Ok(peers.into_iter().map(|(_, peer)| peer).collect())
+    }
+
+    fn trust(&self, peer: i64) -> Result<Trust, StoreError> {
+        let trust = self
+            .connection
+            .prepare_cached(
+                "SELECT count(hop_count), count(*) FROM (
+                   SELECT DISTINCT r.row, r.hop_count FROM peer_addresses s
+                   JOIN addresses a ON a.address = s.address
+                   JOIN leases l ON l.address_row = a.row AND l.peer = 0
+                   JOIN registrations r ON r.row = l.registration_row
+                   WHERE s.peer_row = ?1 LIMIT ?2)",
+            )?
+            .query_row((peer, TRUST), |row| {
+                Ok(Trust {
+                    introduced: from_sql(row.get(0)?),
+                    clients: from_sql(row.get(1)?),
+                })
+            })?;
+        Ok(trust)
     }
 
     /// What the DHT is to say and may tell, for addresses that a client has leased here.
@@ -319,3 +341,6 @@ fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
         wanted: row.get(7)?,
     })
 }
+
+/// Clients that are counted for one other node.
+const TRUST: i64 = 64;

@@ -3,38 +3,52 @@
 use ailurus::{
     channel::{Address, NodeLink},
     crypto::NodeKey,
-    wire::{limits::MAX_PEERS, node::Record, time::UnixMillis},
+    wire::{
+        limits::MAX_PEERS,
+        node::{Reason, Record},
+        time::UnixMillis,
+    },
 };
 use rusqlite::OptionalExtension;
 
 use super::{Delegation, Named};
-use crate::store::{StoreError, Writer, from_sql, to_sql};
+use crate::store::{NetworkId, StoreError, Writer, from_sql, networks::Counted, to_sql};
 
 impl Writer {
     /// Keeps a delegation instead of an earlier one of the same address, and where its records are.
     ///
-    /// False if the node has `limit` others.
+    /// Why not: no client has leased the address, or the node has `limit` others, or a quarter of that from one network.
     pub(crate) fn delegate(
         &mut self,
         delegation: &Delegation,
         record: Option<(&[u8; 32], &[u8; 32])>,
+        network: Option<&NetworkId>,
         limit: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Reason>, StoreError> {
         let address = delegation.keys.address.as_bytes().as_slice();
-        let (known, count): (bool, i64) = self
+        // The lease may have ended since it was looked up.
+        if !self.is_leased(&delegation.keys.address)? {
+            return Ok(Some(Reason::NotRegistered));
+        }
+        let known = self
             .connection
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM delegations WHERE address = ?1), (SELECT count(*) FROM delegations)",
-            )?
-            .query_row([address], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if !known && from_sql(count) >= limit {
-            return Ok(false);
+            .prepare_cached("SELECT 1 FROM delegations WHERE address = ?1")?
+            .exists([address])?;
+        if !known {
+            if self.totals.delegations >= limit {
+                return Ok(Some(Reason::NodeFull));
+            }
+            if let Some(network) = network
+                && self.network(network)?.delegations >= limit / NETWORKS
+            {
+                return Ok(Some(Reason::NetworkLimited));
+            }
         }
         self.connection
             .prepare_cached(
                 "INSERT INTO delegations
-                   (address, blinded_key, access_key, until_s, signature, record_key, record_secret)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                   (address, blinded_key, access_key, until_s, signature, record_key, record_secret, network)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (address) DO UPDATE SET
                    until_s = excluded.until_s, signature = excluded.signature
                    WHERE excluded.until_s > until_s",
@@ -47,7 +61,12 @@ impl Writer {
                 delegation.signature.as_slice(),
                 record.map(|(key, _)| key.as_slice()),
                 record.map(|(_, secret)| secret.as_slice()),
+                network.map(|network| network.as_bytes().as_slice()),
             ))?;
+        if !known {
+            self.totals.delegations = self.totals.delegations.saturating_add(1);
+            self.count_in(network, Counted::Delegation)?;
+        }
         if let Some((key, secret)) = record {
             // A record of another key is of no use.
             self.connection
@@ -58,7 +77,44 @@ impl Writer {
                 )?
                 .execute((address, key.as_slice(), secret.as_slice()))?;
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Takes away the delegation of an address, and who else is said to serve it.
+    pub(in crate::store) fn end_delegation(&mut self, address_row: i64) -> Result<(), StoreError> {
+        let ended: Option<([u8; 32], Option<[u8; 8]>)> = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM delegations WHERE address = (SELECT address FROM addresses WHERE row = ?1)
+                 RETURNING address, network",
+            )?
+            .query_row([address_row], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((address, network)) = ended else {
+            return Ok(());
+        };
+        self.totals.delegations = self.totals.delegations.saturating_sub(1);
+        self.count_out(
+            network.map(NetworkId::from_bytes).as_ref(),
+            Counted::Delegation,
+        )?;
+        let peers = {
+            let mut statement = self.connection.prepare_cached(
+                "DELETE FROM peer_addresses WHERE address = ?1 RETURNING peer_row",
+            )?;
+            statement
+                .query_map([address.as_slice()], |row| row.get(0))?
+                .collect::<Result<Vec<i64>, _>>()?
+        };
+        for peer in peers {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM peers WHERE row = ?1
+                     AND NOT EXISTS (SELECT 1 FROM peer_addresses WHERE peer_row = ?1)",
+                )?
+                .execute([peer])?;
+        }
+        Ok(())
     }
 
     /// Keeps this node's own record of an address, unless it has a newer one of the same slot.
@@ -167,11 +223,23 @@ impl Writer {
 
     /// Takes away delegations that ended, and nodes that serve nothing any more.
     pub(in crate::store) fn expire_peers(&mut self, now: UnixMillis) -> Result<(), StoreError> {
-        let ended = self
-            .connection
-            .prepare_cached("DELETE FROM delegations WHERE until_s <= ?1")?
-            .execute([to_sql(now.as_secs())])?;
-        if ended > 0 {
+        let ended = {
+            let mut statement = self
+                .connection
+                .prepare_cached("DELETE FROM delegations WHERE until_s <= ?1 RETURNING network")?;
+            statement
+                .query_map([to_sql(now.as_secs())], |row| row.get(0))?
+                .collect::<Result<Vec<Option<[u8; 8]>>, _>>()?
+        };
+        let count = ended.len() as u64;
+        self.totals.delegations = self.totals.delegations.saturating_sub(count);
+        for network in &ended {
+            self.count_out(
+                network.map(NetworkId::from_bytes).as_ref(),
+                Counted::Delegation,
+            )?;
+        }
+        if count > 0 {
             self.connection.execute(
                 "DELETE FROM peer_addresses WHERE address NOT IN (SELECT address FROM delegations)",
                 [],
@@ -225,6 +293,8 @@ impl Writer {
     }
 }
 
+/// One network may fill one of so many parts of what there is room for.
+const NETWORKS: u64 = 4;
 /// Other super nodes remembered.
 const PEERS: u64 = 1_024;
 /// A node that answered within this time cannot be pushed out by names, in seconds: a day.
