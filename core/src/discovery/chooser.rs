@@ -407,7 +407,7 @@ impl Chooser {
         let is_trusted = |record: &&NodeRecord| record.origin <= Origin::Link;
         let among = |kept: &[NodeKey]| {
             let mut kept = healthy.iter().filter(|r| kept.contains(r.link.key()));
-            kept.any(|record| is_trusted(&record))
+            kept.any(is_trusted)
         };
         if !among(&kept)
             && let Some(trusted) = healthy.iter().copied().find(|record| is_trusted(record))

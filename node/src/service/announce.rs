@@ -184,7 +184,9 @@ impl Service {
             .map_err(|_| Reason::BadSignature)?;
         let own = self.store.read(|reader| reader.own_record(address, key));
         let slot = own.map_err(|_| Reason::Storage)?.wanted;
-        if *node.key() != self.node || signed.slot != slot.unwrap_or(own_slot(&self.node, key)) {
+        if *node.key() != self.node
+            || signed.slot != slot.unwrap_or_else(|| own_slot(&self.node, key))
+        {
             return Err(Reason::BadProof);
         }
         Ok(record.clone())
@@ -199,7 +201,7 @@ impl Service {
     ) -> Result<Option<u8>, StoreError> {
         let address = checked.delegation.keys.address;
         let own = self.store.read(|reader| reader.own_record(&address, key))?;
-        let slot = own.wanted.unwrap_or(own_slot(&self.node, key));
+        let slot = own.wanted.unwrap_or_else(|| own_slot(&self.node, key));
         let stands = own.kept.is_some_and(|(kept, seq)| {
             kept == slot && UnixMillis::from_secs(seq).after(RECORD_RENEWED) > now
         });
