@@ -371,6 +371,7 @@ impl<'a> Round<'a> {
         let limit = Instant::now() + COMPARISON;
         let limit = self.deadline.map_or(limit, |end| end.min(limit));
         let Some(compared) = within(Some(limit), comparing).await else {
+            self.seen.push((standby, Observation::AuditFailed));
             return;
         };
         self.report.bytes_sent += compared.bytes.0;
@@ -378,7 +379,10 @@ impl<'a> Round<'a> {
         if let Some((node, error)) = compared.failure {
             if let Error::Store(_) = error {
                 self.failure.get_or_insert(Ok(error));
-            } else if node == standby {
+                return;
+            }
+            self.seen.push((standby, Observation::AuditFailed));
+            if node == standby {
                 self.failed(standby, &error.to_string(), Purpose::Errand);
             }
             return;
@@ -386,7 +390,7 @@ impl<'a> Round<'a> {
         self.seen
             .push((standby, Observation::Audited { gap: audit.gap }));
         for node in [polled, standby] {
-            if compared.outcome.withheld.contains_key(&node) {
+            if compared.outcome.blames(&node) {
                 self.seen.push((node, Observation::Withheld));
                 let notice = Notice::Withheld { node };
                 self.inner.tell(Change::Notice(notice.clone()));

@@ -194,7 +194,7 @@ const MAX_FOUND: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{NewChannel, RecordSigner};
+    use crate::channel::{NewChannel, RecordSigner, record::own_slot};
     use crate::crypto::{NodeKey, SeededEntropy};
     use crate::wire::limits::EPOCH;
 
@@ -228,8 +228,9 @@ mod tests {
 
         fn record(&mut self, node: &NodeLink, epoch: Epoch, now: UnixMillis) -> SignedRecord {
             let secret = self.access.record_secret(epoch);
-            self.signer(epoch)
-                .sign(&secret, node, now, &mut self.entropy)
+            let signer = self.signer(epoch);
+            let slot = own_slot(node.key(), signer.key());
+            signer.sign(&secret, node, slot, now, &mut self.entropy)
         }
     }
 

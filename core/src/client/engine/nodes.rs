@@ -27,6 +27,8 @@ pub enum Observation {
         /// How many.
         gap: u64,
     },
+    /// It could not be compared: it, or the polled node, did not answer.
+    AuditFailed,
     /// It acknowledged envelopes and does not have them.
     Withheld,
 }
@@ -166,8 +168,16 @@ impl Engine {
             let mut new = Vec::new();
             for candidate in candidates {
                 let node = candidate.link.key();
-                let known = nodes.iter().any(|known| known.link.key() == node);
-                if !known && !tx.is_removed(node)? {
+                let wanted = match nodes.iter().find(|known| known.link.key() == node) {
+                    // One that is down may have moved.
+                    Some(known) => {
+                        let record = from_stored(known);
+                        let down = matches!(record.condition, Condition::Down { .. });
+                        down && record.home.is_none() && record.link != candidate.link
+                    }
+                    None => !tx.is_removed(node)?,
+                };
+                if wanted {
                     new.push(candidate);
                 }
             }
@@ -271,6 +281,7 @@ impl Engine {
                         Observation::Answered(rtt) => chooser.answered(node, *rtt, now, random),
                         Observation::Failed(why) => chooser.failed(node, why, now, random),
                         Observation::Audited { gap } => chooser.audited(node, *gap, now, random),
+                        Observation::AuditFailed => chooser.audit_failed(node, now),
                         Observation::Withheld => {
                             chooser.refused(node, Refusal::Withheld, now, random);
                         }
@@ -326,6 +337,9 @@ pub(super) fn choose(
         if let Some(is) = is
             && Some(is) != was
         {
+            if is.link != node.link {
+                tx.put_node(&is.link, &node.pseudonym, origin_number(is.origin))?;
+            }
             let (role, state) = to_stored(is);
             tx.put_node_state(node.row, role, &state)?;
         }
