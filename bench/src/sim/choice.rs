@@ -68,11 +68,19 @@ impl Choice {
         self.chooser.failed(node, "it does not answer", now, random);
     }
 
-    /// A node refused something.
-    pub fn refused(&mut self, node: &NodeKey, reason: Reason, now: UnixMillis, random: u64) {
-        if let Some(why) = Refusal::of(reason) {
-            self.chooser.refused(node, why, now, random);
-        }
+    /// A node refused something; true if that is a reason to leave it.
+    pub fn refused(
+        &mut self,
+        node: &NodeKey,
+        reason: Reason,
+        now: UnixMillis,
+        random: u64,
+    ) -> bool {
+        let Some(why) = Refusal::of(reason) else {
+            return false;
+        };
+        self.chooser.refused(node, why, now, random);
+        true
     }
 
     fn numbers(&self, keys: &[NodeKey]) -> Vec<usize> {

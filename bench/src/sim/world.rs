@@ -296,22 +296,26 @@ impl World {
         self.look_once_more()
     }
 
-    /// At the end everybody who looked within the last days looks again, whatever their rhythm.
+    /// At the end everybody looks again, whatever their rhythm.
     fn look_once_more(&mut self) -> Result<(), Failure> {
         for node in 0..self.nodes.len() {
             if !self.nodes[node].is_up() {
                 self.restart(node)?;
             }
         }
-        for _ in 0..3 {
-            self.now = self.now.after(TICK);
-            for node in 0..self.nodes.len() {
-                self.tick(node)?;
+        // Twice, as phones look every quarter of an hour: a node that is new to a phone first has to hear of its channels
+        // from the others.
+        for _ in 0..2 {
+            for _ in 0..2 {
+                self.now = self.now.after(TICK);
+                for node in 0..self.nodes.len() {
+                    self.tick(node)?;
+                }
             }
-        }
-        for client in 0..self.clients.len() {
-            self.now = self.now.offset(1);
-            self.exchange(client)?;
+            for client in 0..self.clients.len() {
+                self.now = self.now.offset(1);
+                self.exchange(client)?;
+            }
         }
         Ok(())
     }
@@ -409,9 +413,10 @@ impl World {
             return Ok(false);
         };
         self.tally.evictions += u64::from(brought.evicted);
+        let mut serves = true;
         if let Some(reason) = brought.refused {
             self.tally.refusals += 1;
-            choice.refused(&key, reason, self.now, random);
+            serves = !choice.refused(&key, reason, self.now, random);
         } else {
             choice.answered(&key, &brought, self.now, random);
         }
@@ -434,7 +439,7 @@ impl World {
             }
             arrived[number].get_or_insert(self.now);
         }
-        Ok(true)
+        Ok(serves)
     }
 
     fn fail(&mut self, node: usize) -> Result<(), Failure> {
@@ -582,8 +587,8 @@ fn peak_megabytes() -> Result<f64, Failure> {
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-/// How often a node looks after itself.
-const TICK: Duration = Duration::from_secs(1_800);
+/// How often a node looks after itself, and exchanges with others what real nodes push at once.
+const TICK: Duration = Duration::from_secs(3_600);
 /// How long a failed node is away, on average.
 const AWAY: Duration = Duration::from_secs(8 * 3_600);
 /// Share of the failures after which the disk is gone too.
@@ -595,6 +600,6 @@ const COMMUNITY: usize = 200;
 const POOL: usize = 6;
 /// Members of a channel, on average, and messages that are written in it on a day.
 const MEMBERS: f64 = 8.0;
-const MESSAGES: f64 = 10.0;
+const MESSAGES: f64 = 4.0;
 /// Between two lines of progress.
 const SHOWN: Duration = Duration::from_secs(5);

@@ -29,4 +29,4 @@ pub use invitation::{Invitation, InvitationError};
 pub use link::{Link, LinkError};
 pub use message::{AuthorHint, MessageId, Previous};
 pub use node_link::{NodeLink, NodeLinkError};
-pub use record::{RecordError, RecordKey, RecordSecret, RecordSigner, SignedRecord};
+pub use record::{RecordError, RecordKey, RecordSecret, RecordSigner, SignedRecord, own_slot};

@@ -4,6 +4,7 @@ use prost::Message as _;
 
 use ailurus::channel::{
     Access, Epoch, HopCount, Introduction, Invitation, NewChannel, NodeLink, SignedRecord,
+    record::own_slot,
 };
 use ailurus::crypto::{HolderSecret, NodeSecret, PseudonymSecret, SeededEntropy};
 use ailurus::wire::{limits::MAX_HOPS, node as wire, time::UnixMillis};
@@ -96,7 +97,10 @@ pub(super) fn record() -> Target {
     let genuine: Vec<SignedRecord> = ["a", "node.example.org"]
         .map(|host| NodeLink::new(operator().public(), host, 4_433).expect("a link"))
         .iter()
-        .map(|link| signer.sign(&secret, link, NOW, &mut entropy))
+        .map(|link| {
+            let slot = own_slot(link.key(), signer.key());
+            signer.sign(&secret, link, slot, NOW, &mut entropy)
+        })
         .collect();
     let seeds = genuine
         .iter()
