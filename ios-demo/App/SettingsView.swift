@@ -41,10 +41,15 @@ struct SettingsView: View {
 
     private var nodes: some View {
         Section {
-            ForEach(model.nodes, id: \.self) { link in
-                Text(link)
-                    .font(.footnote.monospaced())
-                    .textSelection(.enabled)
+            ForEach(model.nodes, id: \.id) { node in
+                VStack(alignment: .leading) {
+                    Text(node.title)
+                    Text(node.reason)
+                        .foregroundColor(.secondary)
+                    Text(node.link)
+                        .font(.footnote.monospaced())
+                        .textSelection(.enabled)
+                }
             }
             TextField(localized("settings.node"), text: $node)
                 .textInputAutocapitalization(.never)

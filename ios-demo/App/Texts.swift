@@ -73,6 +73,8 @@ extension LinkOffer {
             return name.isEmpty ? localized("offer.unnamed") : localized("offer.channel %@", name)
         case .node(_, let host, _):
             return localized("offer.node %@", host)
+        case .invitation(_, let host, _, _):
+            return localized("offer.invitation %@", host)
         }
     }
 
@@ -81,7 +83,7 @@ extension LinkOffer {
         switch info {
         case .channel(_, _, redpanda: true): return localized("offer.redpanda")
         case .channel(_, let access, _): return access.title
-        case .node: return localized("offer.node_explanation")
+        case .node, .invitation: return localized("offer.node_explanation")
         }
     }
 
@@ -89,7 +91,26 @@ extension LinkOffer {
     var action: String {
         switch info {
         case .channel: return localized("offer.join")
-        case .node: return localized("offer.add")
+        case .node, .invitation: return localized("offer.add")
+        }
+    }
+}
+
+extension NodeStatus {
+    /// What the super node is used for, and how far its operator is.
+    var title: String {
+        let distance = hopCount.map { localized("node.hops %lld", Int64($0)) } ?? localized("node.stranger")
+        return "\(state.title) · \(distance)"
+    }
+}
+
+extension NodeState {
+    var title: String {
+        switch self {
+        case .active: return localized("node.active")
+        case .standby: return localized("node.standby")
+        case .down: return localized("node.down")
+        case .refused: return localized("node.refused")
         }
     }
 }

@@ -5,14 +5,14 @@ mod common;
 use std::sync::Arc;
 
 use ailurus::{
-    channel::{Epoch, NewChannel, NodeLink, delegation_statement},
+    channel::{Epoch, NewChannel, NodeLink, delegation_statement, record::own_slot},
     crypto::{NodeKey, NodeSecret, Pseudonym},
     wire::{
         content::NodeHint,
         limits::{LIFETIME, MAX_FRAME},
         node::{
-            Announce, Announced, Announcement, Published, Reason, Reconcile, Request, Response,
-            request, response::Kind,
+            Announce, Announced, Announcement, Published, Reason, Reconcile, RecordWanted, Request,
+            Response, request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -331,19 +331,26 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
         record_secret: Bytes::copy_from_slice(secret.expose()),
         ..Announcement::default()
     };
-    let mut signed = |key: NodeKey, time: UnixMillis| {
+    let slot = own_slot(&a.key, signer.key());
+    let wanted = [RecordWanted {
+        index: 0,
+        slot: u32::from(slot),
+    }];
+    let mut signed = |key: NodeKey, slot: u8, time: UnixMillis| {
         let link = NodeLink::new(key, "192.0.2.1", 4433).expect("a link");
-        let record = signer.sign(&secret, &link, time, &mut entropy);
+        let record = signer.sign(&secret, &link, slot, time, &mut entropy);
         Announcement {
             record: Some(record.to_wire()),
             ..bare.clone()
         }
     };
     let elsewhere = NodeSecret::from_bytes([9; 32]).public();
-    let of_other = a.announce(NOW, vec![signed(elsewhere, NOW)]);
+    let of_other = a.announce(NOW, vec![signed(elsewhere, slot, NOW)]);
     assert_eq!(of_other.refusals[0].reason(), Reason::BadProof);
-    assert_eq!(a.announce(NOW, vec![bare.clone()]).records_wanted, [0]);
-    let mut forged = signed(a.key, NOW);
+    assert_eq!(a.announce(NOW, vec![bare.clone()]).records_wanted, wanted);
+    let other_slot = a.announce(NOW, vec![signed(a.key, (slot + 1) % 8, NOW)]);
+    assert_eq!(other_slot.refusals[0].reason(), Reason::BadProof);
+    let mut forged = signed(a.key, slot, NOW);
     if let Some(record) = &mut forged.record {
         record.seq += 1;
     }
@@ -351,8 +358,8 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
         a.announce(NOW, vec![forged]).refusals[0].reason(),
         Reason::BadSignature
     );
-    let good = signed(a.key, NOW);
-    let none: [u32; 0] = [];
+    let good = signed(a.key, slot, NOW);
+    let none: [RecordWanted; 0] = [];
     assert_eq!(a.announce(NOW, vec![good]).records_wanted, none);
     assert_eq!(
         a.announce(NOW.after(HOUR * 23), vec![bare.clone()])
@@ -362,7 +369,7 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
     assert_eq!(
         a.announce(NOW.after(HOUR * 24), vec![bare.clone()])
             .records_wanted,
-        [0]
+        wanted
     );
 }
 

@@ -460,7 +460,13 @@ async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
         };
         announce(&connection, announcement).await;
     };
-    let record = signer.sign(&secret, a.link(), world.now(), &mut OsEntropy);
+    let record = signer.sign(
+        &secret,
+        a.link(),
+        own_slot(a.link().key(), signer.key()),
+        world.now(),
+        &mut OsEntropy,
+    );
     join(&a, Some(record.to_wire())).await;
     let dht = Dht::client(&mode)
         .await

@@ -106,7 +106,7 @@ impl Scene {
         let signer = access.record_signer(epoch).expect("keys");
         let secret = access.record_secret(epoch);
         let signer = signer.expect("a writer");
-        signer.sign(&secret, node, at, &mut OsEntropy)
+        signer.sign(&secret, node, self.slot(node), at, &mut OsEntropy)
     }
 
     fn slot(&self, node: &NodeLink) -> u8 {
@@ -171,6 +171,27 @@ async fn with_all_nodes_gone_a_poll_finds_another_in_the_dht() {
     assert!(sent.expect("no error").is_some());
     scene.alice.poll().await.expect("polls");
     assert!(texts(&scene.alice, &scene.channel).contains(&"found you".to_owned()));
+    scene.world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_mode_looks_for_nodes_too() {
+    let scene = Scene::new().await;
+    let bob = scene.bob(&[gone()], scene.mode.clone());
+    let record = scene.record(scene.world.node.link(), scene.clock.now());
+    let dht = scene.dht().await;
+    scene.put(&dht, &record).await.expect("stored");
+    assert_eq!(bob.poll().await.expect("polls").nodes_reached, 0);
+    scene.clock.forward(5 * MINUTE);
+
+    let _live = bob.live();
+    let arrives = async {
+        while texts(&bob, &scene.channel) != ["still here"] {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let arrived = tokio::time::timeout(Duration::from_secs(60), arrives).await;
+    arrived.expect("found in the DHT");
     scene.world.node.stop().await;
 }
 

@@ -118,6 +118,14 @@ impl Channel {
             .await
     }
 
+    /// From now on introduces members of this channel, who ask for it by themselves, to the super nodes to which this
+    /// profile was introduced.
+    ///
+    /// Fails with `NotAllowed` if there is no such node, or without full access.
+    pub async fn introduce(&self) -> Result<(), AilurusError> {
+        self.disk(|client, id| client.introduce(id)).await
+    }
+
     /// Leaves: keys and messages are wiped here and now, and the super nodes forget us at the next contact.
     pub async fn leave(&self) -> Result<(), AilurusError> {
         self.disk(|client, id| client.leave(id)).await

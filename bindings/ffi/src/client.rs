@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailurus::channel::NodeLink;
-use ailurus::client::{self as core, Error, Options};
+use ailurus::client::{self as core, Error};
 use ailurus::store::StorageKey;
 use zeroize::Zeroizing;
 
 use crate::events::{Listener, Subscription};
-use crate::link::{channel_link, node_link};
+use crate::link::{channel_link, invitation, node_link};
+use crate::records::count;
 use crate::runtime::{Cancellation, disk, run, runtime};
 use crate::vault::Vault;
 use crate::{
     AilurusError, AppState, Channel, ChannelId, ChannelSummary, KeyVault, Message, MessageId,
-    NetworkState, PollReport, PowerState, Wakeup,
+    NetworkState, NodeKey, NodeStatus, Options, PollReport, PowerState, Wakeup,
 };
 
 /// A profile: its channels, its contacts with super nodes, and the messages on this phone. Two clients may use one
@@ -28,35 +29,37 @@ pub struct Client {
 #[uniffi::export]
 impl Client {
     /// Makes a profile in `folder`, under a storage key of 32 bytes that the app keeps. `name` is how it introduces
-    /// itself; `nodes` are the links of its super nodes.
+    /// itself; `nodes` are the links of its super nodes. With other options than the usual ones, pass them again whenever
+    /// the profile is opened.
     ///
     /// Fails with `ProfileExists` if there is one already; nothing is changed then.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(options))]
     pub async fn create(
         folder: String,
         key: Vec<u8>,
         name: String,
         nodes: Vec<String>,
+        options: Options,
     ) -> Result<Arc<Self>, AilurusError> {
         let (key, nodes) = (storage_key(key)?, node_links(&nodes)?);
         let folder = self::folder(folder)?;
-        let made =
-            disk(move || core::Client::create(&folder, &key, &name, &nodes, Options::default()));
+        let made = disk(move || core::Client::create(&folder, &key, &name, &nodes, options.into()));
         Ok(Self::with(made.await?))
     }
 
     /// The same, with the storage key in a vault; a vault without one is given a new one.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(options))]
     pub async fn create_with_vault(
         folder: String,
         vault: Arc<dyn KeyVault>,
         name: String,
         nodes: Vec<String>,
+        options: Options,
     ) -> Result<Arc<Self>, AilurusError> {
         let (folder, nodes) = (self::folder(folder)?, node_links(&nodes)?);
         let made = run(None, async move {
             let vault = Arc::new(Vault(vault));
-            core::Client::create_with_vault(&folder, vault, &name, &nodes, Options::default()).await
+            core::Client::create_with_vault(&folder, vault, &name, &nodes, options.into()).await
         });
         Ok(Self::with(made.await?))
     }
@@ -64,62 +67,74 @@ impl Client {
     /// Opens the profile in `folder`.
     ///
     /// Fails with `WrongKey` or `NoProfile`; nothing is changed then.
-    #[uniffi::constructor]
-    pub async fn open(folder: String, key: Vec<u8>) -> Result<Arc<Self>, AilurusError> {
+    #[uniffi::constructor(default(options))]
+    pub async fn open(
+        folder: String,
+        key: Vec<u8>,
+        options: Options,
+    ) -> Result<Arc<Self>, AilurusError> {
         let key = storage_key(key)?;
         let folder = self::folder(folder)?;
-        let opened = disk(move || core::Client::open(&folder, &key, Options::default()));
+        let opened = disk(move || core::Client::open(&folder, &key, options.into()));
         Ok(Self::with(opened.await?))
     }
 
     /// The same, with the storage key in a vault.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(options))]
     pub async fn open_with_vault(
         folder: String,
         vault: Arc<dyn KeyVault>,
+        options: Options,
     ) -> Result<Arc<Self>, AilurusError> {
         let folder = self::folder(folder)?;
         let opened = run(None, async move {
             let vault = Arc::new(Vault(vault));
-            core::Client::open_with_vault(&folder, vault, Options::default()).await
+            core::Client::open_with_vault(&folder, vault, options.into()).await
         });
         Ok(Self::with(opened.await?))
     }
 
     /// Makes a profile in `folder` from a backup. The phone that it was made on should not go on sending: both would
     /// speak with one author key, and others would see that.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(options))]
     pub async fn import_backup(
         backup: String,
         passphrase: String,
         folder: String,
         key: Vec<u8>,
+        options: Options,
     ) -> Result<Arc<Self>, AilurusError> {
         let passphrase = Zeroizing::new(passphrase);
         let (folder, key) = (self::folder(folder)?, storage_key(key)?);
         let made = disk(move || {
             let backup = PathBuf::from(backup);
-            core::Client::import_backup(&backup, &passphrase, &folder, &key, Options::default())
+            core::Client::import_backup(&backup, &passphrase, &folder, &key, options.into())
         });
         Ok(Self::with(made.await?))
     }
 
     /// The same, with the storage key in a vault; a vault without one is given a new one.
-    #[uniffi::constructor]
+    #[uniffi::constructor(default(options))]
     pub async fn import_backup_with_vault(
         backup: String,
         passphrase: String,
         folder: String,
         vault: Arc<dyn KeyVault>,
+        options: Options,
     ) -> Result<Arc<Self>, AilurusError> {
         let passphrase = Zeroizing::new(passphrase);
         let folder = self::folder(folder)?;
         let made = run(None, async move {
             let vault = Arc::new(Vault(vault));
             let backup = PathBuf::from(backup);
-            let options = Options::default();
-            core::Client::import_backup_with_vault(&backup, &passphrase, &folder, vault, options)
-                .await
+            core::Client::import_backup_with_vault(
+                &backup,
+                &passphrase,
+                &folder,
+                vault,
+                options.into(),
+            )
+            .await
         });
         Ok(Self::with(made.await?))
     }
@@ -143,19 +158,50 @@ impl Client {
         self.disk(|client| client.name()).await
     }
 
-    /// Adds a super node by its link, or changes the address of a known one.
+    /// Adds a super node by its link, or changes the address of a known one. Needs no network.
     pub async fn add_node(&self, link: String) -> Result<(), AilurusError> {
         let link = node_link(&link)?;
         self.disk(move |client| client.add_node(&link)).await
     }
 
-    /// The links of this profile's super nodes.
-    pub async fn nodes(&self) -> Result<Vec<String>, AilurusError> {
-        self.disk(|client| {
-            let nodes = client.nodes()?;
-            Ok(nodes.iter().map(|node| node.link.to_string()).collect())
-        })
-        .await
+    /// Takes in an operator's invitation, a text that begins with `ai`: adds its super node, which counts this profile as
+    /// introduced from the next sync on. It is for one person, and whoever sees it can take it.
+    ///
+    /// Fails with `BadLink` if it does not verify or its time is over.
+    pub async fn add_invitation(&self, invitation: String) -> Result<(), AilurusError> {
+        let invitation = self::invitation(&Zeroizing::new(invitation))?;
+        self.disk(move |client| client.add_invitation(&invitation))
+            .await
+    }
+
+    /// Removes a super node; it comes back only if it is added again. Needs no network: what was registered there ends by
+    /// itself.
+    ///
+    /// Fails with `NotFound` if there is none with this key.
+    pub async fn remove_node(&self, node: NodeKey) -> Result<(), AilurusError> {
+        self.disk(move |client| client.remove_node(&node)).await
+    }
+
+    /// The super nodes of this profile, in the order in which they would be polled.
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, AilurusError> {
+        let nodes = self.disk(|client| client.nodes()).await?;
+        Ok(nodes.into_iter().map(NodeStatus::from).collect())
+    }
+
+    /// Looks in the DHT now for super nodes of this profile's channels, and gives how many were found that are new or
+    /// have another address; the next sync asks them. A sync does so by itself when all nodes are lost: this is for a
+    /// person who does not want to wait. It takes some seconds, at most 20 for each channel. With the DHT off, nothing is
+    /// found.
+    ///
+    /// Fails with `Network` if nobody in the DHT answers.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn find_nodes(
+        &self,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<u64, AilurusError> {
+        let client = self.core.clone();
+        let found = run(cancellation, async move { client.find_nodes().await }).await?;
+        Ok(count(found))
     }
 
     /// Makes a channel, of which this profile is admin. A name has 1 to 32 bytes.

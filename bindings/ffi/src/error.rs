@@ -2,6 +2,7 @@
 
 use ailurus::channel::LinkError;
 use ailurus::client::Error;
+use ailurus::net::DhtError;
 use ailurus::store::StoreError;
 
 /// Why a call failed. The case is the machine-readable kind and stays the same across releases; its message is a
@@ -19,7 +20,7 @@ pub enum AilurusError {
     /// A file is no backup, or damaged.
     #[error("{0}")]
     BadBackup(String),
-    /// A name, text, key or id that cannot be used.
+    /// A name, text, key, id or option that cannot be used.
     #[error("{0}")]
     BadInput(String),
     /// A link that does not parse, or is of another type than is needed here.
@@ -112,6 +113,7 @@ impl From<Error> for AilurusError {
             Error::Ambiguous(_) => Self::Ambiguous,
             Error::ChannelExists(_) => Self::ChannelExists,
             Error::EmptyText
+            | Error::Dht(DhtError::NotBuilt)
             | Error::Envelope(_)
             | Error::Name
             | Error::TextTooLong(_)

@@ -24,6 +24,8 @@ mod events;
 mod ids;
 mod link;
 mod log;
+mod nodes;
+mod options;
 mod platform;
 mod qr;
 mod records;
@@ -37,6 +39,8 @@ pub use events::{Event, Listener, ListenerError, Notice, NoticeKind, Subscriptio
 pub use ids::{ChannelId, MessageId, NodeKey, PublicKey};
 pub use link::{LinkInfo, inspect_link};
 pub use log::{LogLevel, LogRecord, LogSink, LogSinkError, set_log_sink};
+pub use nodes::{NodeLoad, NodeState, NodeStatus};
+pub use options::{DhtMode, Options};
 pub use qr::{QrCode, draw_qr, draw_qr_png, read_qr_luma, read_qr_png};
 pub use records::{
     AccessKind, AppState, ChannelSummary, Member, Message, MessageState, NetworkKind, NetworkState,

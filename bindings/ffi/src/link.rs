@@ -1,8 +1,11 @@
 //! Links, looked at before they are used.
 
-use ailurus::channel::{Link, LinkError, NodeLink};
+use std::time::SystemTime;
+
+use ailurus::channel::{Invitation, Link, LinkError, NodeLink};
 use ailurus::client::Error;
 
+use crate::records::system_time;
 use crate::{AccessKind, AilurusError, NodeKey};
 
 /// What a link is for.
@@ -26,6 +29,17 @@ pub enum LinkInfo {
         /// Its UDP port.
         port: u16,
     },
+    /// A super node's operator invites one person: `add_invitation` takes it. It holds a secret.
+    Invitation {
+        /// The node's key.
+        id: NodeKey,
+        /// Its host name or IP address.
+        host: String,
+        /// Its UDP port.
+        port: u16,
+        /// When it ends.
+        expires: SystemTime,
+    },
 }
 
 /// Says what a link is for, without using it. White space around it is passed over, and so is `ailurus:` before it.
@@ -48,6 +62,15 @@ pub fn inspect_link(text: &str) -> Result<LinkInfo, AilurusError> {
                 port: node.port(),
             })
         }
+        Err(LinkError::Invitation) => {
+            let invitation: Invitation = text.parse().map_err(Error::Invitation)?;
+            Ok(LinkInfo::Invitation {
+                id: *invitation.link().key(),
+                host: invitation.link().host().to_owned(),
+                port: invitation.link().port(),
+                expires: system_time(invitation.introduction().expiry()),
+            })
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -58,6 +81,12 @@ pub(crate) fn channel_link(text: &str) -> Result<Link, AilurusError> {
 
 pub(crate) fn node_link(text: &str) -> Result<NodeLink, AilurusError> {
     Ok(bare(text).parse::<NodeLink>().map_err(Error::NodeLink)?)
+}
+
+pub(crate) fn invitation(text: &str) -> Result<Invitation, AilurusError> {
+    Ok(bare(text)
+        .parse::<Invitation>()
+        .map_err(Error::Invitation)?)
 }
 
 /// Links travel as `ailurus:…` where something must say which app opens them.

@@ -290,7 +290,7 @@ impl From<core::PollReport> for PollReport {
 }
 
 /// A time of the protocol as the platform's; one so far ahead that the platform has none is its epoch.
-fn system_time(time: UnixMillis) -> SystemTime {
+pub(crate) fn system_time(time: UnixMillis) -> SystemTime {
     SystemTime::UNIX_EPOCH
         .checked_add(Duration::from_millis(time.as_millis().min(LATEST)))
         .unwrap_or(SystemTime::UNIX_EPOCH)
@@ -299,6 +299,6 @@ fn system_time(time: UnixMillis) -> SystemTime {
 /// The end of the year 9999, which every platform can show.
 const LATEST: u64 = 253_402_300_799_000;
 
-fn count(number: usize) -> u64 {
+pub(crate) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -5,11 +5,12 @@ use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ailurus_ffi::{
-    AccessKind, AilurusError, Client, Event, KeyVault, LinkInfo, Listener, ListenerError, Page,
-    VaultError, draw_qr, draw_qr_png, inspect_link, read_qr_luma, read_qr_png,
+    AccessKind, AilurusError, Client, Event, KeyVault, LinkInfo, Listener, ListenerError,
+    NodeState, Options, Page, VaultError, draw_qr, draw_qr_png, inspect_link, read_qr_luma,
+    read_qr_png,
 };
 
 const NODE: &str = "127.0.0.1";
@@ -47,6 +48,7 @@ fn client(folder: &std::path::Path) -> Arc<Client> {
         vec![7; 32],
         "Alice".to_owned(),
         vec![node_link()],
+        Options::default(),
     ))
     .unwrap()
 }
@@ -64,13 +66,15 @@ fn calls_need_no_runtime_of_the_caller() {
         let before = Page::Before { message: id };
         assert!(channel.messages(before, 50).await.unwrap().is_empty());
         assert_eq!(client.channels().await.unwrap()[0].name, "Bamboo");
-        assert_eq!(client.nodes().await.unwrap(), [node_link()]);
+        let nodes = client.nodes().await.unwrap();
+        let links: Vec<&str> = nodes.iter().map(|node| node.link.as_str()).collect();
+        assert_eq!(links, [node_link()]);
     });
     client.set_app_state(ailurus_ffi::AppState::Foreground);
     assert!(client.next_wakeup().is_none());
     client.set_app_state(ailurus_ffi::AppState::Background);
     let wakeup = client.next_wakeup().unwrap();
-    assert!(wakeup.at > std::time::SystemTime::now());
+    assert!(wakeup.at > SystemTime::now());
 }
 
 #[test]
@@ -88,18 +92,23 @@ fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
         debug.split('(').next().unwrap().to_owned()
     };
     block(async {
-        let open = |key: Vec<u8>, folder: &str| Client::open(folder.to_owned(), key);
+        let open =
+            |key: Vec<u8>, folder: &str| Client::open(folder.to_owned(), key, Options::default());
         let failed = |result: Result<Arc<Client>, AilurusError>| kind(result.err().unwrap());
         assert_eq!(failed(open(vec![9; 32], &path).await), "WrongKey");
         assert_eq!(failed(open(vec![9; 31], &path).await), "BadInput");
         let nowhere = folder.path().join("nowhere").display().to_string();
         assert_eq!(failed(open(vec![9; 32], &nowhere).await), "NoProfile");
-        let again = Client::create(path.clone(), vec![7; 32], "Alice".into(), Vec::new());
+        let make = |folder: String| {
+            let options = Options::default();
+            Client::create(folder, vec![7; 32], "Alice".into(), Vec::new(), options)
+        };
+        let again = make(path.clone());
         assert_eq!(failed(again.await), "ProfileExists");
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let below = file.join("profile").display().to_string();
-        let bad = Client::create(below, vec![7; 32], "Alice".into(), Vec::new());
+        let bad = make(below);
         assert!(["Io", "ReadOnly"].contains(&failed(bad.await).as_str()));
 
         assert_eq!(
@@ -143,6 +152,86 @@ fn every_mistake_has_a_kind_and_a_sentence_and_no_secret() {
         );
         assert_eq!(kind(alice.name().await.unwrap_err()), "Closed");
     });
+}
+
+#[test]
+fn super_nodes_are_listed_added_and_removed_without_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    block(async {
+        let nodes = client.nodes().await.unwrap();
+        let [first] = nodes.as_slice() else {
+            panic!("the one it was made with");
+        };
+        assert_eq!((first.host.as_str(), first.port), (NODE, 4433));
+        assert!(first.hop_count.is_none() && first.load.is_none() && first.rtt.is_none());
+        assert!(first.reason.len() > 5, "{}", first.reason);
+
+        let (id, invitation) = invitation(Duration::from_secs(86_400));
+        let LinkInfo::Invitation { host, expires, .. } = inspect_link(&invitation).unwrap() else {
+            panic!("an invitation is one");
+        };
+        assert_eq!(host, "node.example");
+        assert!(expires > SystemTime::now());
+        let joined = client.join(invitation.clone(), None).await;
+        assert!(matches!(joined.err(), Some(AilurusError::BadLink(_))));
+        client
+            .add_invitation(format!(" ailurus:{invitation}\n"))
+            .await
+            .unwrap();
+        assert_eq!(client.nodes().await.unwrap().len(), 2);
+
+        let (_, over) = self::invitation(Duration::ZERO);
+        for none in [over, node_link(), format!("{invitation}1")] {
+            let added = client.add_invitation(none).await;
+            assert!(matches!(added, Err(AilurusError::BadLink(_))), "{added:?}");
+        }
+
+        client.remove_node(id).await.unwrap();
+        assert!(matches!(
+            client.remove_node(id).await,
+            Err(AilurusError::NotFound(_))
+        ));
+        let left = client.nodes().await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].id, first.id);
+        assert_ne!(left[0].state, NodeState::Refused);
+
+        let channel = client.create_channel("Bamboo".to_owned()).await.unwrap();
+        let introduced = channel.introduce().await;
+        assert!(matches!(introduced, Err(AilurusError::NotAllowed(_))));
+        assert_eq!(client.find_nodes(None).await.unwrap(), 0, "it is off");
+    });
+}
+
+/// An invitation to a node, by its operator, that ends so far from now.
+fn invitation(lasts: Duration) -> (ailurus_ffi::NodeKey, String) {
+    let mut entropy = ailurus::crypto::OsEntropy;
+    let secret = ailurus::crypto::NodeSecret::random(&mut entropy);
+    let link = ailurus::channel::NodeLink::new(secret.public(), "node.example", 4433).unwrap();
+    let end = SystemTime::now() + lasts;
+    let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let made = ailurus::channel::Invitation::mint(&secret, &link, end.as_secs(), &mut entropy);
+    (secret.public(), made.to_text().to_string())
+}
+
+#[test]
+#[cfg(not(feature = "dht"))]
+fn a_build_without_the_dht_says_so_and_changes_nothing() {
+    use ailurus_ffi::DhtMode;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile");
+    for mode in [DhtMode::Public, DhtMode::Bootstrap { nodes: Vec::new() }] {
+        let options = Options { dht: Some(mode) };
+        let folder = path.display().to_string();
+        let made = Client::create(folder, vec![7; 32], "Alice".into(), Vec::new(), options);
+        let Some(AilurusError::BadInput(sentence)) = block(made).err() else {
+            panic!("no build without the DHT can use it");
+        };
+        assert!(sentence.contains("cargo feature \"dht\""), "{sentence}");
+        assert!(!path.exists());
+    }
 }
 
 #[test]
@@ -253,6 +342,7 @@ fn what_a_vault_says_reaches_the_person() {
         Arc::new(Broken),
         "Alice".to_owned(),
         Vec::new(),
+        Options::default(),
     ));
     let Some(AilurusError::Vault(sentence)) = made.err() else {
         panic!("a broken vault is an error of its own");

@@ -84,11 +84,13 @@ impl RecordSigner {
         &self.key
     }
 
-    /// A record that says where `node` is, for the node's own slot and the next 48 hours.
+    /// A record that says where `node` is, for the next 48 hours and a slot below [`RECORD_SLOTS`] that the node names:
+    /// its [`own_slot`] unless another node stands there.
     pub fn sign(
         &self,
         secret: &RecordSecret,
         node: &NodeLink,
+        slot: u8,
         now: UnixMillis,
         entropy: &mut dyn Entropy,
     ) -> SignedRecord {
@@ -97,13 +99,7 @@ impl RecordSigner {
             node: Some(node.to_hint()),
             expiry: seq.saturating_add(RECORD_LIFETIME.as_secs()),
         };
-        self.seal(
-            secret,
-            own_slot(node.key(), &self.key),
-            seq,
-            &content,
-            entropy,
-        )
+        self.seal(secret, slot, seq, &content, entropy)
     }
 
     fn seal(

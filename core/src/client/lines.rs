@@ -61,6 +61,12 @@ impl Lines {
             .map(|(node, _)| *node)
     }
 
+    /// Whether none stands and none may be about to.
+    pub(super) fn none_left(&self) -> bool {
+        let nodes = lock(&self.nodes);
+        nodes.values().all(|line| matches!(line, Line::Failed(_)))
+    }
+
     /// All that stand.
     pub(super) fn all(&self) -> Vec<NodeKey> {
         let nodes = lock(&self.nodes);
@@ -73,9 +79,20 @@ impl Lines {
 
     /// The nodes that fail while another stands, each once.
     pub(super) fn to_blame(&self) -> Vec<(NodeKey, String)> {
-        if self.standing().is_none() {
-            return Vec::new();
+        match self.standing() {
+            Some(_) => self.take_failed(),
+            None => Vec::new(),
         }
+    }
+
+    /// Whether no node is left that may still answer.
+    pub(super) fn have_failed(&self) -> bool {
+        let nodes = lock(&self.nodes);
+        nodes.values().all(|line| matches!(line, Line::Failed(_)))
+    }
+
+    /// The nodes that failed, each once.
+    pub(super) fn take_failed(&self) -> Vec<(NodeKey, String)> {
         let mut nodes = lock(&self.nodes);
         let mut failed = Vec::new();
         nodes.retain(|node, line| match line {

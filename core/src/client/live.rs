@@ -22,9 +22,10 @@ use super::follow::Chunk;
 use super::inner::Inner;
 use super::lifecycle::Phase;
 use super::lines::Lines;
+use super::rescue;
 use super::round::Round;
 use super::types::{Event, Notice};
-use super::{Error, lock};
+use super::{Error, lock, rescue};
 
 /// Keeps live connections; they end when it is dropped, and when the client is shut down or nobody holds it any more.
 /// While the client is suspended they rest.
@@ -80,19 +81,7 @@ async fn following(inner: &Arc<Inner>, lines: &Arc<Lines>) -> Infallible {
     loop {
         roster.mark_unchanged();
         changes.mark_unchanged();
-        let failed = lines.to_blame();
-        if !failed.is_empty() {
-            let noting = inner.blocking(move |engine, now| {
-                let seen: Vec<_> = failed
-                    .into_iter()
-                    .map(|(node, why)| (node, Observation::Failed(why)))
-                    .collect();
-                engine.observe(&seen, now)
-            });
-            if let Err(error) = noting.await {
-                tracing::warn!(%error, "what was seen of a node cannot be noted");
-            }
-        }
+        note_failed(inner, lines.to_blame()).await;
         match inner.blocking(|engine, now| engine.plan(now)).await {
             Ok(plan) => {
                 let wanted = lines.to_follow(plan);
@@ -137,20 +126,37 @@ async fn following(inner: &Arc<Inner>, lines: &Arc<Lines>) -> Infallible {
 }
 
 /// Does what is due at nodes that are not followed, once one is: leases, a second copy, nodes that may be up again,
-/// comparisons.
+/// comparisons. While none stands, others are looked for in the DHT, by its schedule.
 async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
     let mut queued = inner.queued.subscribe();
     let mut changes = lines.changed.subscribe();
+    let begun = Instant::now();
     loop {
         queued.mark_unchanged();
         changes.mark_unchanged();
-        if let Some(followed) = lines.standing() {
+        let followed = lines.standing();
+        if followed.is_none() && begun.elapsed() >= SILENCE && lines.have_failed() {
+            look_for_others(inner, lines).await;
+        }
+        if let Some(followed) = followed {
+            if let Err(error) = rescue::reached(inner).await {
+                tracing::debug!(%error, "that a node was reached cannot be noted");
+            }
             let mut round = Round::new(inner, None);
             round.leave_out(lines.all());
             round.run_errands(followed).await;
             // What it brought was told already.
             if let Err(error) = round.finish().await {
                 tracing::debug!(%error, "an errand failed");
+            }
+            if let Err(error) = rescue::reached(inner).await {
+                tracing::debug!(%error, "that a node is reached cannot be noted");
+            }
+        } else if begun.elapsed() > IMPATIENT + SILENCE && lines.none_left() {
+            // Nodes found there are followed at once, as the roster tells of them.
+            let found = rescue::rescue(inner).await;
+            if let Err(error) = found {
+                tracing::info!(%error, "no super node was found in the DHT");
             }
         }
         tokio::select! {
@@ -160,6 +166,36 @@ async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
         }
         // Those that are followed are quicker; only what they leave is done here.
         sleep(SETTLE).await;
+    }
+}
+
+/// All have failed: looks for others in the DHT, if it is time. That it answers shows whose fault it is.
+async fn look_for_others(inner: &Arc<Inner>, lines: &Lines) {
+    match rescue::rescue(inner).await {
+        Ok(0) => return,
+        Ok(_) => {}
+        Err(error) => {
+            tracing::info!(%error, "no super node was found in the DHT");
+            return;
+        }
+    }
+    note_failed(inner, lines.take_failed()).await;
+    inner.nodes_changed();
+}
+
+async fn note_failed(inner: &Arc<Inner>, failed: Vec<(NodeKey, String)>) {
+    if failed.is_empty() {
+        return;
+    }
+    let noting = inner.blocking(move |engine, now| {
+        let seen: Vec<_> = failed
+            .into_iter()
+            .map(|(node, why)| (node, Observation::Failed(why)))
+            .collect();
+        engine.observe(&seen, now)
+    });
+    if let Err(error) = noting.await {
+        tracing::warn!(%error, "what was seen of a node cannot be noted");
     }
 }
 

@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::channel::MessageId;
 
-use super::engine::Delivery;
+use super::engine::{Delivery, Observation};
 use super::round::Round;
-use super::{Client, Error, PollReport, rescue};
+use super::{Client, Error, Notice, PollReport, rescue};
 
 impl Client {
     /// One exchange with the super nodes: takes in all that is new from the best that answers, sends what waits to two, and
@@ -84,10 +84,16 @@ impl Client {
     }
 
     async fn exchange(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
-        let mut result = self.ask_nodes(deadline).await;
+        let begun = Instant::now();
+        // Half of the time is for the DHT, and for those that are found there.
+        let give_up = deadline
+            .filter(|_| self.inner().dht.is_on())
+            .map(|end| begun + end.saturating_duration_since(begun) / 2);
+        let mut result = self.ask_nodes(deadline, give_up).await;
         if self.found_others(&result, deadline).await {
             let before = result.unwrap_or_default();
-            result = self.ask_nodes(deadline).await.map(|mut report| {
+            self.blame(&before).await?;
+            result = self.ask_nodes(deadline, None).await.map(|mut report| {
                 report.take_up(before);
                 report
             });
@@ -108,9 +114,7 @@ impl Client {
             Ok(report) if report.nodes_reached > 0 => {
                 rescue::reached(inner).await.map(|()| Some(0))
             }
-            Ok(PollReport { complete: true, .. }) | Err(Error::NoNode) => {
-                within(deadline, rescue::rescue(inner)).await.transpose()
-            }
+            Ok(_) | Err(Error::NoNode) => within(deadline, rescue::rescue(inner)).await.transpose(),
             _ => return false,
         };
         match found {
@@ -122,7 +126,27 @@ impl Client {
         }
     }
 
-    async fn ask_nodes(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
+    /// The DHT has answered, so it is not the network that fails: others come before the nodes that did not answer.
+    async fn blame(&self, report: &PollReport) -> Result<(), Error> {
+        let failed = report.notices.iter().filter_map(|notice| match notice {
+            Notice::Unreachable { node, reason } => {
+                Some((*node, Observation::Failed(reason.clone())))
+            }
+            _ => None,
+        });
+        let failed: Vec<_> = failed.collect();
+        let noting = self
+            .inner()
+            .blocking(move |engine, now| engine.observe(&failed, now));
+        noting.await.map(|_| ())
+    }
+
+    /// If no node has answered by `give_up`, none is waited for any longer.
+    async fn ask_nodes(
+        &self,
+        deadline: Option<Instant>,
+        give_up: Option<Instant>,
+    ) -> Result<PollReport, Error> {
         let inner = self.inner();
         let planning = inner.blocking(|engine, now| engine.plan(now));
         let Some(plan) = within(deadline, planning).await else {
@@ -133,7 +157,7 @@ impl Client {
             return Err(Error::NoNode);
         }
         let mut round = Round::new(inner, deadline);
-        if let Some(polled) = round.poll(plan).await {
+        if let Some(polled) = round.poll(plan, give_up).await {
             round.run_errands(polled).await;
         }
         round.finish().await

@@ -95,7 +95,7 @@ async fn run(inner: &Arc<Inner>, mut search: Search) -> Result<usize, Error> {
     let found = search.into_found();
     tracing::info!(found = found.len(), "searched the DHT for super nodes");
     let new = inner
-        .blocking(move |engine, _| engine.found(&found))
+        .blocking(move |engine, now| engine.found(&found, now))
         .await?;
     if new > 0 {
         inner.nodes_changed();

@@ -96,7 +96,8 @@ impl<'a> Round<'a> {
     }
 
     /// Polls the best node; the next one too when that fails, or keeps us waiting. Returns which one answered.
-    pub(super) async fn poll(&mut self, plan: Plan) -> Option<NodeKey> {
+    /// If none has said anything by `give_up`, all have failed.
+    pub(super) async fn poll(&mut self, plan: Plan, give_up: Option<Instant>) -> Option<NodeKey> {
         self.polls = true;
         let mut networks = self.inner.networks.subscribe();
         let mut waiting = plan.order.into_iter().take(MAX_TRIED);
@@ -136,6 +137,14 @@ impl<'a> Round<'a> {
                     }
                 }
                 () = sleep_until(patience), if polled.is_none() && silent && waiting.len() > 0 => {}
+                () = sleep_until(give_up.unwrap_or(patience)), if give_up.is_some() && polled.is_none() && silent => {
+                    let silent: Vec<NodeKey> = running.by_node.keys().copied().collect();
+                    for node in silent {
+                        self.failed(node, SILENT, Purpose::Poll);
+                    }
+                    self.report.complete = false;
+                    return None;
+                }
                 // What another one was sending has come already.
                 () = sleep_until(grace), if polled.is_some() => running.tasks.abort_all(),
                 _ = networks.changed() => self.migrate(),
@@ -271,7 +280,7 @@ impl<'a> Round<'a> {
                 return End::Stop;
             }
         };
-        running.by_node.remove(&node);
+        let talk = running.by_node.remove(&node);
         self.report.bytes_sent += outcome.bytes.0;
         self.report.bytes_received += outcome.bytes.1;
         match outcome.result {
@@ -295,6 +304,13 @@ impl<'a> Round<'a> {
             }
             None if self.is_late() => {
                 self.report.complete = false;
+                // Another one has answered before an errand, so it is not the network; else each short poll would be
+                // spent on it.
+                let silent =
+                    |talk: Talk| !talk.has_answered() && talk.begun.elapsed() >= 2 * PATIENCE;
+                if purpose == Purpose::Errand && talk.is_some_and(silent) {
+                    self.failed(node, SILENT, purpose);
+                }
                 End::Stop
             }
             None => {
@@ -355,6 +371,7 @@ impl<'a> Round<'a> {
         let limit = Instant::now() + COMPARISON;
         let limit = self.deadline.map_or(limit, |end| end.min(limit));
         let Some(compared) = within(Some(limit), comparing).await else {
+            self.seen.push((standby, Observation::AuditFailed));
             return;
         };
         self.report.bytes_sent += compared.bytes.0;
@@ -362,7 +379,10 @@ impl<'a> Round<'a> {
         if let Some((node, error)) = compared.failure {
             if let Error::Store(_) = error {
                 self.failure.get_or_insert(Ok(error));
-            } else if node == standby {
+                return;
+            }
+            self.seen.push((standby, Observation::AuditFailed));
+            if node == standby {
                 self.failed(standby, &error.to_string(), Purpose::Errand);
             }
             return;
@@ -370,7 +390,7 @@ impl<'a> Round<'a> {
         self.seen
             .push((standby, Observation::Audited { gap: audit.gap }));
         for node in [polled, standby] {
-            if compared.outcome.withheld.contains_key(&node) {
+            if compared.outcome.blames(&node) {
                 self.seen.push((node, Observation::Withheld));
                 let notice = Notice::Withheld { node };
                 self.inner.tell(Change::Notice(notice.clone()));

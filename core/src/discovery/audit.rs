@@ -2,7 +2,8 @@
 //!
 //! Digests of whole hours are compared; where they differ the ids are listed, what one lacks is fetched from the other
 //! and offered to it. Only a node that has acknowledged an envelope and then still does not list it withholds: one that
-//! never had it, refuses it for a limit, or lets it go at the edge of the window is honest.
+//! never had it, refuses it for a limit, or lets it go at the edge of the window is honest. A node whose sum is twice not
+//! that of what it lists lies: it would have clients list everything again and again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -87,10 +88,19 @@ pub enum Step {
 pub struct Outcome {
     /// Nodes that acknowledged envelopes and then did not list them, and how many.
     pub withheld: BTreeMap<NodeKey, usize>,
+    /// Nodes whose sums were not those of what they listed, also when they were asked again.
+    pub lying: BTreeSet<NodeKey>,
     /// Nodes that have no lease on an address that they were asked for.
     pub unleased: BTreeSet<NodeKey>,
     /// Envelopes that one of the two lacked and took.
     pub repaired: usize,
+}
+
+impl Outcome {
+    /// Whether a node is to be left for what it did.
+    pub fn blames(&self, node: &NodeKey) -> bool {
+        self.withheld.contains_key(node) || self.lying.contains(node)
+    }
 }
 
 /// One comparison. After each answer, [`Audit::next`] says what to do.
@@ -111,6 +121,8 @@ pub struct Audit {
     /// What was fetched for a side that lacks it.
     fetched: BTreeMap<(usize, Address), Vec<(Span, Envelope)>>,
     fetched_count: usize,
+    /// The answer to the last [`Task::Redigest`].
+    again: Option<Sum>,
     outcome: Outcome,
 }
 
@@ -128,6 +140,10 @@ enum Task {
     Digest(usize),
     Compare,
     List(usize, Place),
+    /// The sum of a place once more, as it was not that of the list.
+    Redigest(usize, Place),
+    /// And the list.
+    Relist(usize, Place),
     Match(Place),
     Fetch {
         from: usize,
@@ -164,6 +180,7 @@ impl Audit {
             owed: Default::default(),
             fetched: BTreeMap::new(),
             fetched_count: 0,
+            again: None,
             outcome: Outcome::default(),
         }
     }
@@ -189,7 +206,15 @@ impl Audit {
                         request: self.digest(),
                     };
                 }
-                Task::List(side, place) | Task::Confirm(side, place) => {
+                Task::Redigest(side, place) => {
+                    return Step::Digest {
+                        node: self.node(side),
+                        request: digest_of(&place),
+                    };
+                }
+                Task::List(side, place)
+                | Task::Relist(side, place)
+                | Task::Confirm(side, place) => {
                     return Step::List {
                         node: self.node(side),
                         request: list(&place),
@@ -216,8 +241,16 @@ impl Audit {
 
     /// The answer to [`Step::Digest`]; `None` if the node refused.
     pub fn digested(&mut self, answer: Option<&Digests>) {
-        let Some(Task::Digest(side)) = self.todo.pop_front() else {
-            return;
+        let side = match self.todo.pop_front() {
+            Some(Task::Digest(side)) => side,
+            Some(Task::Redigest(..)) => {
+                self.again = answer.and_then(|answer| match &answer.sums[..] {
+                    [sum] => Some(sum.clone()),
+                    _ => None,
+                });
+                return;
+            }
+            _ => return,
         };
         let sums = answer.and_then(|answer| self.by_place(side, answer));
         match (sums, self.digests.get_mut(side)) {
@@ -240,7 +273,32 @@ impl Audit {
             });
         match self.todo.pop_front() {
             Some(Task::List(side, place)) => {
-                if let (Some(ids), Some(listed)) = (ids, self.listed.get_mut(side)) {
+                let Some(ids) = ids else {
+                    return;
+                };
+                if self
+                    .sum_of(side, &place)
+                    .is_some_and(|sum| *sum != sum_of(&ids))
+                {
+                    self.todo.push_front(Task::Relist(side, place));
+                    self.todo.push_front(Task::Redigest(side, place));
+                }
+                if let Some(listed) = self.listed.get_mut(side) {
+                    listed.insert(place, ids);
+                }
+            }
+            Some(Task::Relist(side, place)) => {
+                let before = self.listed.get(side).and_then(|listed| listed.get(&place));
+                let (Some(ids), Some(before), Some(sum)) = (ids, before, self.again.take()) else {
+                    return;
+                };
+                let (first, last) = (sum_of(before), sum_of(&ids));
+                // An honest one may take something in before the sum was made and again after it.
+                let grows = first.count < sum.count && sum.count < last.count;
+                if sum != first && sum != last && !(grows && before.is_subset(&ids)) {
+                    self.outcome.lying.insert(self.node(side));
+                }
+                if let Some(listed) = self.listed.get_mut(side) {
                     listed.insert(place, ids);
                 }
             }
@@ -323,6 +381,14 @@ impl Audit {
         }
     }
 
+    /// What a side said at first of a place.
+    fn sum_of(&self, side: usize, (address, span): &Place) -> Option<&Sum> {
+        let into = span.from.since(self.window.from).as_secs();
+        let step = into.checked_div(HOUR.as_secs() * u64::from(self.step))?;
+        let sums = self.digests.get(side)?.as_ref()?;
+        sums.get(&(*address, u32::try_from(step).ok()?))
+    }
+
     fn steps(&self) -> u32 {
         self.window.hours / self.step.max(1)
     }
@@ -383,11 +449,12 @@ impl Audit {
     }
 
     fn match_lists(&mut self, place: Place) {
-        let [one, other] = &self.listed;
-        let (Some(one), Some(other)) = (one.get(&place), other.get(&place)) else {
+        // Taken out: nobody asks for it again, and there may be much of it.
+        let [one, other] = &mut self.listed;
+        let (Some(one), Some(other)) = (one.remove(&place), other.remove(&place)) else {
             return;
         };
-        let lacks = [(0, one.difference(other)), (1, other.difference(one))];
+        let lacks = [(0, one.difference(&other)), (1, other.difference(&one))];
         let mut wanted = Vec::new();
         for (from, ids) in lacks {
             wanted.extend(ids.map(|id| Task::Fetch {
@@ -420,6 +487,32 @@ impl Audit {
                 self.todo.push_back(Task::Confirm(side, *place));
             }
         }
+    }
+}
+
+fn digest_of((address, span): &Place) -> Digest {
+    Digest {
+        addresses: vec![Bytes::copy_from_slice(address.as_bytes())],
+        from_ms: span.from.as_millis(),
+        step_ms: span.to.as_millis().saturating_sub(span.from.as_millis()),
+        steps: 1,
+    }
+}
+
+/// The sum that a node should give for these.
+fn sum_of(ids: &BTreeSet<EnvelopeId>) -> Sum {
+    let mut sum = [0; 16];
+    for id in ids {
+        for (sum, byte) in sum.iter_mut().zip(id.as_bytes()) {
+            *sum ^= byte;
+        }
+    }
+    Sum {
+        count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        ids: match ids.len() {
+            0 => Bytes::new(),
+            _ => Bytes::copy_from_slice(&sum),
+        },
     }
 }
 

@@ -56,16 +56,18 @@ impl Chooser {
         self.nodes.iter().find(|record| record.link.key() == node)
     }
 
-    /// Somebody named a node. What the user adds is tried at once, whatever happened before.
+    /// Somebody named a node. What the user adds is tried at once, whatever happened before; only the user moves a node
+    /// that works, and anybody one that is down, on trial.
     pub fn add(&mut self, link: &NodeLink, origin: Origin) -> Added {
         if let Some(record) = self.record_mut(link.key()) {
-            if origin <= record.origin {
-                record.link = link.clone();
-                record.origin = origin;
-            }
+            record.origin = record.origin.min(origin);
             if origin == Origin::User {
+                record.link = link.clone();
+                record.home = None;
                 record.condition = Condition::Healthy;
                 record.failures = 0;
+            } else if matches!(record.condition, Condition::Down { .. }) {
+                record.try_at(link);
             }
             return Added::Known;
         }
@@ -91,6 +93,24 @@ impl Chooser {
         Added::New { forgotten }
     }
 
+    /// The DHT was searched because all nodes are `lost`, or by the user's wish: a node that does not answer is tried where
+    /// it was found, and after that where it was, in turns. True if another address is tried now.
+    pub fn found(&mut self, node: &NodeKey, links: &[NodeLink], lost: bool) -> bool {
+        let Some(record) = self.record_mut(node) else {
+            return false;
+        };
+        if !lost && !matches!(record.condition, Condition::Down { .. }) {
+            return false;
+        }
+        if lost && record.return_home() {
+            return true;
+        }
+        links
+            .iter()
+            .filter(|link| link.key() == node)
+            .any(|link| record.try_at(link))
+    }
+
     /// Forgets a node; true if it was known. Whoever stores this sees to it that only the user adds it again.
     pub fn remove(&mut self, node: &NodeKey) -> bool {
         let before = self.nodes.len();
@@ -112,6 +132,7 @@ impl Chooser {
         };
         record.count(true, now);
         record.failures = 0;
+        record.home = None;
         if let Some(sample) = rtt {
             record.rtt = Some(record.rtt.map_or(sample, |known| (known * 7 + sample) / 8));
         }
@@ -129,10 +150,11 @@ impl Chooser {
         }
     }
 
-    /// A node registered us, and counts us this far from its operator.
-    pub fn registered(&mut self, node: &NodeKey, hop_count: HopCount) {
+    /// A node registered us and claims to count us so far from its operator; nearer than by the introduction that we
+    /// hold, or with none, is not believed.
+    pub fn registered(&mut self, node: &NodeKey, claimed: HopCount, introduced: HopCount) {
         if let Some(record) = self.record_mut(node) {
-            record.hop_count = hop_count;
+            record.hop_count = claimed.max(introduced);
             if let Condition::Refused { why, .. } = record.condition
                 && why != Refusal::Withheld
             {
@@ -151,6 +173,7 @@ impl Chooser {
             record.count(false, now);
         }
         record.failures = record.failures.saturating_add(1);
+        record.return_home();
         let since = match record.condition {
             // It is left alone for longer than any back-off.
             Condition::Refused { .. } => return,
@@ -279,11 +302,14 @@ impl Chooser {
         nodes
     }
 
-    /// A node that is down and whose time to be tried again has come: the one that waits longest.
+    /// A node that is down and whose time to be tried again has come: the one that waits longest. One that is only
+    /// remembered is tried while too few others are healthy, however long it was away.
     pub fn probe_due(&self, now: UnixMillis) -> Option<NodeKey> {
+        let healthy = |record: &&NodeRecord| record.is_kept() && record.is_healthy();
+        let too_few = self.nodes.iter().filter(healthy).count() < *NODES_KEPT.start();
         self.nodes
             .iter()
-            .filter(|record| record.is_kept() || record.origin == Origin::User)
+            .filter(|record| too_few || record.is_kept() || record.origin == Origin::User)
             .filter_map(|record| match record.condition {
                 Condition::Down { retry, .. } if is_over(retry, now, backoff::LAST) => {
                     Some((retry, *record.link.key()))
@@ -295,12 +321,17 @@ impl Chooser {
     }
 
     /// The standby that should be compared with the polled node now: once a day each, and at once when `gap`, the number
-    /// of messages known to be missing, has grown.
+    /// of messages known to be missing, has grown; for gaps once in 15 minutes, whoever makes them.
     pub fn audit_due(&self, gap: u64, now: UnixMillis) -> Option<NodeKey> {
+        let rested = |record: &NodeRecord| is_over(record.audited.after(GAP_AUDIT), now, GAP_AUDIT);
+        let may_look = self.nodes.iter().all(rested);
         self.nodes
             .iter()
             .filter(|record| record.role == Role::Standby && record.is_healthy())
-            .filter(|record| gap > record.gap || is_over(record.audit_at, now, 2 * AUDIT))
+            .filter(|record| {
+                let missing = may_look && gap > record.gap;
+                missing || (rested(record) && is_over(record.audit_at, now, 2 * AUDIT))
+            })
             .min_by_key(|record| record.audit_at)
             .map(|record| *record.link.key())
     }
@@ -311,7 +342,15 @@ impl Chooser {
         if let Some(record) = self.record_mut(node) {
             let next = if gap > record.gap { AUDIT_AGAIN } else { AUDIT };
             record.gap = gap;
+            record.audited = now;
             record.audit_at = now.after(next - backoff::within(next / 4, random));
+        }
+    }
+
+    /// A comparison of a standby with the polled node came to nothing.
+    pub fn audit_failed(&mut self, node: &NodeKey, now: UnixMillis) {
+        if let Some(record) = self.record_mut(node) {
+            record.audited = now;
         }
     }
 
@@ -364,6 +403,21 @@ impl Chooser {
             .filter_map(|place| healthy.get(place))
             .map(|record| *record.link.key())
             .collect();
+        // Members and the DHT may be one adversary, who names many nodes that all work well.
+        let is_trusted = |record: &&NodeRecord| record.origin <= Origin::Link;
+        let among = |kept: &[NodeKey]| {
+            let mut kept = healthy.iter().filter(|r| kept.contains(r.link.key()));
+            kept.any(is_trusted)
+        };
+        if !among(&kept)
+            && let Some(trusted) = healthy.iter().copied().find(|record| is_trusted(record))
+        {
+            if kept.len() >= least {
+                // The first is the best, and the last may be the one in another network.
+                kept.swap_remove(kept.len() / 2);
+            }
+            kept.push(*trusted.link.key());
+        }
         let others = |wanted: fn(&NodeRecord, UnixMillis) -> bool| {
             ranked
                 .iter()
@@ -482,6 +536,8 @@ const DWELL: Duration = Duration::from_secs(12 * 3600);
 const AUDIT: Duration = Duration::from_secs(24 * 3600);
 /// After a new gap.
 const AUDIT_AGAIN: Duration = Duration::from_secs(3 * 3600);
+/// Between two that begin because something is missing.
+const GAP_AUDIT: Duration = Duration::from_secs(15 * 60);
 /// Characters of a reason that are kept.
 const MAX_WHY: usize = 120;
 const SHIFTS: u64 = 0x7368_6966_7473;

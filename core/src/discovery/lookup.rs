@@ -74,6 +74,8 @@ pub const MAX_CHANNELS: usize = 8;
 pub struct Search {
     rounds: VecDeque<Round>,
     found: Vec<(u64, NodeLink)>,
+    /// Where nobody answers.
+    lost: Vec<NodeLink>,
     now: UnixMillis,
 }
 
@@ -115,8 +117,16 @@ impl Search {
         Ok(Self {
             rounds,
             found: Vec::new(),
+            lost: Vec::new(),
             now,
         })
+    }
+
+    /// Leaves out nodes that are known and do not answer: their records outlive them, and would hide others.
+    #[must_use]
+    pub fn without(mut self, lost: Vec<NodeLink>) -> Self {
+        self.lost = lost;
+        self
     }
 
     /// What to look for next; `None` when enough was found, or there is nothing left.
@@ -152,6 +162,9 @@ impl Search {
             signature: *signature,
         };
         let link = record.open(&round.key, &round.secret, self.now)?;
+        if self.lost.contains(&link) {
+            return Ok(());
+        }
         let known = |(_, other): &(u64, NodeLink)| other.key() == link.key();
         match self.found.iter().position(known) {
             // It may have moved meanwhile.
@@ -181,7 +194,7 @@ const MAX_FOUND: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{NewChannel, RecordSigner};
+    use crate::channel::{NewChannel, RecordSigner, record::own_slot};
     use crate::crypto::{NodeKey, SeededEntropy};
     use crate::wire::limits::EPOCH;
 
@@ -215,8 +228,9 @@ mod tests {
 
         fn record(&mut self, node: &NodeLink, epoch: Epoch, now: UnixMillis) -> SignedRecord {
             let secret = self.access.record_secret(epoch);
-            self.signer(epoch)
-                .sign(&secret, node, now, &mut self.entropy)
+            let signer = self.signer(epoch);
+            let slot = own_slot(node.key(), signer.key());
+            signer.sign(&secret, node, slot, now, &mut self.entropy)
         }
     }
 
@@ -351,6 +365,25 @@ mod tests {
             );
         }
         assert_eq!(search.into_found(), [node(1)]);
+    }
+
+    #[test]
+    fn records_of_known_nodes_that_are_gone_hide_no_others() {
+        let mut channel = Channel::new(1);
+        let (now, epoch) = (monday(), Epoch::of(monday()));
+        let search = Search::new(&[channel.access.duplicate()], 0, now).unwrap();
+        let mut search = search.without((1..=4).map(node).collect());
+        let round = search.next_round().unwrap();
+        for number in 1..=5 {
+            assert!(!search.is_enough());
+            let record = channel.record(&node(number), epoch, now);
+            assert_eq!(hear(&mut search, &round, &record), Ok(()));
+        }
+        // One of them is elsewhere now.
+        let moved = NodeLink::new(NodeKey::from_bytes([1; 32]), "moved.example", 4_433).unwrap();
+        let record = channel.record(&moved, epoch, now.before(MINUTE));
+        assert_eq!(hear(&mut search, &round, &record), Ok(()));
+        assert_eq!(search.into_found(), [node(5), moved]);
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub fn cost(node: &NodeRecord, seed: u64, now: UnixMillis) -> u32 {
     } else {
         0
     };
-    waiting + unreliable + named + far + overloaded
+    let wrong_clock = if node.wrong_clock { WRONG_CLOCK } else { 0 };
+    waiting + unreliable + named + far + overloaded + wrong_clock
 }
 
 /// Among equals the one with the lowest draw comes first: random by client and node, and the lower the less busy the
@@ -145,6 +146,8 @@ const SLOWEST: u32 = 10_000;
 const STRANGER: u32 = 200;
 /// What it costs to be nearly full.
 const OVERLOADED: u32 = 250;
+/// What a wrong clock costs: whatever is wrong with the others, they take what members send.
+const WRONG_CLOCK: u32 = 5_000;
 /// Nodes that differ by less are equals.
 pub const EQUAL: u32 = 60;
 /// A node in use is left only for one that is better by this much, and an eighth of its cost.

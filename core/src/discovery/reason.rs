@@ -70,5 +70,10 @@ fn facts(record: &NodeRecord, now: UnixMillis) -> String {
         Origin::Member => "named by a member",
         Origin::Dht => "found in the DHT",
     };
-    format!("{rtt}, {hops}, {reliable} % reliable{load}, {added}")
+    let clock = if record.wrong_clock {
+        ", its clock is wrong"
+    } else {
+        ""
+    };
+    format!("{rtt}, {hops}, {reliable} % reliable{load}{clock}, {added}")
 }

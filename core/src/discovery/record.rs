@@ -14,6 +14,8 @@ use crate::wire::{
 pub struct NodeRecord {
     /// Key and address.
     pub link: NodeLink,
+    /// Where it last answered, while `link` is another address that is on trial.
+    pub home: Option<NodeLink>,
     /// Who named it.
     pub origin: Origin,
     /// What it is used for.
@@ -34,8 +36,12 @@ pub struct NodeRecord {
     pub load: Option<NodeLoad>,
     /// Our distance from its operator, as it counts.
     pub hop_count: HopCount,
+    /// Its clock is wrong, as far as other clocks show: much that others sealed it refuses.
+    pub wrong_clock: bool,
     /// When it is next compared with another node.
     pub audit_at: UnixMillis,
+    /// When that was last tried.
+    pub audited: UnixMillis,
     /// Messages that were known to be missing when it was last compared.
     pub gap: u64,
 }
@@ -45,6 +51,7 @@ impl NodeRecord {
     pub fn new(link: NodeLink, origin: Origin) -> Self {
         Self {
             link,
+            home: None,
             origin,
             role: Role::Spare,
             since: UnixMillis::default(),
@@ -55,7 +62,9 @@ impl NodeRecord {
             rtt: None,
             load: None,
             hop_count: HopCount::STRANGER,
+            wrong_clock: false,
             audit_at: UnixMillis::default(),
+            audited: UnixMillis::default(),
             gap: 0,
         }
     }
@@ -80,6 +89,24 @@ impl NodeRecord {
             before - before / 8
         };
         self.counted = now;
+    }
+
+    /// Tries it at another address until it fails there too; true unless that one is known or another is on trial.
+    pub(super) fn try_at(&mut self, link: &NodeLink) -> bool {
+        if self.home.is_some() || *link == self.link {
+            return false;
+        }
+        self.home = Some(std::mem::replace(&mut self.link, link.clone()));
+        true
+    }
+
+    /// Ends a trial; true if there was one.
+    pub(super) fn return_home(&mut self) -> bool {
+        let Some(home) = self.home.take() else {
+            return false;
+        };
+        self.link = home;
+        true
     }
 
     /// Whether it is used as it is, or to be.

@@ -20,16 +20,14 @@ fn now() -> UnixMillis {
 }
 
 fn record(access: &Access, epoch: Epoch, node: &NodeLink, now: UnixMillis) -> SignedRecord {
-    access
-        .record_signer(epoch)
-        .unwrap()
-        .expect("may write")
-        .sign(
-            &access.record_secret(epoch),
-            node,
-            now,
-            &mut SeededEntropy::from_u64(1),
-        )
+    let signer = access.record_signer(epoch).unwrap().expect("may write");
+    signer.sign(
+        &access.record_secret(epoch),
+        node,
+        own_slot(node.key(), signer.key()),
+        now,
+        &mut SeededEntropy::from_u64(1),
+    )
 }
 
 /// Opens with what a member has for `epoch`.
@@ -77,7 +75,7 @@ fn a_record_says_nothing_to_the_dht() {
     let signer = access.record_signer(EPOCH).unwrap().unwrap();
     let mut entropy = SeededEntropy::from_u64(2);
     let secret = access.record_secret(EPOCH);
-    let [one, two] = [(); 2].map(|()| signer.sign(&secret, &node("a"), now(), &mut entropy));
+    let [one, two] = [(); 2].map(|()| signer.sign(&secret, &node("a"), 3, now(), &mut entropy));
     assert_ne!(one.value[..12], two.value[..12]);
     assert_ne!(access.record_key(EPOCH), access.record_key(EPOCH.next()));
     assert_ne!(
@@ -173,11 +171,20 @@ fn a_node_has_one_slot_an_epoch_and_all_are_used() {
         used[usize::from(own_slot(&node, &key))] += 1;
     }
     assert!(used.iter().all(|count| *count > 10), "{used:?}");
-    let link = node("node.example");
-    assert_eq!(
-        record(&access, EPOCH, &link, now()).slot,
-        own_slot(link.key(), &key)
-    );
+    // Any slot can be signed for, and opens there only.
+    let (link, secret) = (node("node.example"), access.record_secret(EPOCH));
+    let signer = access.record_signer(EPOCH).unwrap().unwrap();
+    for slot in 0..RECORD_SLOTS {
+        let mut entropy = SeededEntropy::from_u64(1);
+        let mut record = signer.sign(&secret, &link, slot, now(), &mut entropy);
+        assert_eq!(record.slot, slot);
+        assert_eq!(record.open(&key, &secret, now()), Ok(link.clone()));
+        record.slot = (slot + 1) % RECORD_SLOTS;
+        assert_eq!(
+            record.open(&key, &secret, now()),
+            Err(RecordError::BadSignature)
+        );
+    }
 }
 
 #[test]

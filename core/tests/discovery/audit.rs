@@ -27,6 +27,8 @@ struct Node {
     hides: Option<UnixMillis>,
     refuses: Option<Reason>,
     leased: bool,
+    /// Its sums are made up, new ones each time.
+    lies: bool,
 }
 
 impl Node {
@@ -40,6 +42,7 @@ impl Node {
             hides: None,
             refuses: None,
             leased: true,
+            lies: false,
         }
     }
 
@@ -69,6 +72,9 @@ impl Node {
             let from = request.from_ms + step * request.step_ms;
             let ids = self.ids(from, from + request.step_ms, now);
             let mut sum = [0; 16];
+            if self.lies {
+                sum[..8].copy_from_slice(&now.as_millis().to_be_bytes());
+            }
             for envelope in &ids {
                 for (sum, byte) in sum.iter_mut().zip(envelope.id().as_bytes()) {
                     *sum ^= byte;
@@ -197,6 +203,19 @@ fn whoever_acknowledges_and_still_lacks_it_withholds() {
 }
 
 #[test]
+fn whoever_gives_other_sums_than_those_of_its_list_lies() {
+    let all = envelopes((2..20_u32).map(|hours| NOW.before(HOUR * hours)));
+    for liar in 0..2 {
+        let mut nodes = [Node::new(1, &all), Node::new(2, &all)];
+        nodes[liar].lies = true;
+        let outcome = compare(&mut nodes, NOW, Duration::from_millis(1));
+        let [key, other] = [nodes[liar].key, nodes[1 - liar].key];
+        assert_eq!(outcome.lying, [key].into());
+        assert!(outcome.blames(&key) && !outcome.blames(&other));
+    }
+}
+
+#[test]
 fn a_limit_is_not_withholding() {
     let all = envelopes((2..20_u32).map(|hours| NOW.before(HOUR * hours)));
     for reason in [
@@ -292,6 +311,6 @@ proptest! {
         };
         let mut nodes = [Node::new(1, &has(0)), Node::new(2, &has(5))];
         let outcome = compare(&mut nodes, now, Duration::from_secs(step));
-        prop_assert!(outcome.withheld.is_empty(), "{:?}", outcome);
+        prop_assert!(outcome.withheld.is_empty() && outcome.lying.is_empty(), "{:?}", outcome);
     }
 }

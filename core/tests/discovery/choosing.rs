@@ -139,6 +139,87 @@ fn a_full_table_keeps_the_better_origin() {
 }
 
 #[test]
+fn a_node_that_was_away_for_long_is_tried_again_where_too_few_are_left() {
+    let mut chooser = knowing(5, 1..=3);
+    let away = NOW.after(2 * DAY);
+    chooser.failed(&key(1), "no answer", NOW, 0);
+    chooser.choose(away);
+    assert!(!chooser.kept().contains(&key(1)));
+    assert_eq!(chooser.probe_due(away), Some(key(1)));
+    // Three others are enough.
+    chooser.add(&node(4), Origin::Link);
+    chooser.choose(away);
+    assert_eq!(chooser.probe_due(away), None);
+}
+
+#[test]
+fn no_node_counts_us_nearer_than_our_introduction() {
+    let mut chooser = knowing(5, [1]);
+    let counted = |chooser: &Chooser| chooser.record(&key(1)).unwrap().hop_count;
+    chooser.registered(&key(1), hops(1), HopCount::STRANGER);
+    assert_eq!(counted(&chooser), HopCount::STRANGER);
+    chooser.registered(&key(1), hops(1), hops(3));
+    assert_eq!(counted(&chooser), hops(3));
+    chooser.registered(&key(1), HopCount::STRANGER, hops(3));
+    assert_eq!(counted(&chooser), HopCount::STRANGER);
+}
+
+#[test]
+fn only_the_user_moves_a_node_that_works_and_one_that_is_down_is_moved_on_trial() {
+    let stands = |chooser: &Chooser| chooser.record(&key(1)).unwrap().link.clone();
+    for first in [Origin::User, Origin::Link, Origin::Member, Origin::Dht] {
+        let mut chooser = Chooser::new(1, Vec::new());
+        chooser.add(&node(1), first);
+        let elsewhere = at(1, "203.0.113.1");
+        for origin in [Origin::Link, Origin::Member, Origin::Dht] {
+            chooser.add(&elsewhere, origin);
+            assert_eq!(stands(&chooser), node(1), "{first:?}, {origin:?}");
+        }
+        chooser.failed(&key(1), "no answer", NOW, 0);
+        chooser.add(&elsewhere, Origin::Dht);
+        assert_eq!(stands(&chooser), elsewhere);
+        chooser.add(&at(1, "203.0.113.2"), Origin::Member);
+        assert_eq!(stands(&chooser), elsewhere, "one trial at a time");
+        chooser.failed(&key(1), "no answer", NOW, 0);
+        assert_eq!(stands(&chooser), node(1), "back to where it answered");
+        chooser.add(&elsewhere, Origin::Member);
+        chooser.answered(&key(1), ms(50), NOW, 0);
+        chooser.failed(&key(1), "no answer", NOW, 0);
+        assert_eq!(stands(&chooser), elsewhere, "it has moved");
+        chooser.add(&node(1), Origin::User);
+        assert_eq!(stands(&chooser), node(1));
+    }
+}
+
+#[test]
+fn when_all_are_lost_old_and_new_addresses_are_tried_in_turns() {
+    let mut chooser = knowing(5, [1]);
+    let elsewhere = [at(1, "203.0.113.1")];
+    assert!(!chooser.found(&key(1), &elsewhere, false), "it works");
+    for _ in 0..3 {
+        assert!(chooser.found(&key(1), &elsewhere, true));
+        assert_eq!(chooser.record(&key(1)).unwrap().link, elsewhere[0]);
+        assert!(chooser.found(&key(1), &elsewhere, true));
+        assert_eq!(chooser.record(&key(1)).unwrap().link, node(1));
+    }
+}
+
+#[test]
+fn a_healthy_node_of_a_link_is_always_among_the_kept() {
+    let mut chooser = knowing(5, [1]);
+    chooser.answered(&key(1), ms(400), NOW, 0);
+    for number in 2..10 {
+        chooser.add(&node(number), Origin::Member);
+        chooser.answered(&key(number), ms(1), NOW, 0);
+    }
+    for hour in 0..100 {
+        chooser.choose(NOW.after(hour * HOUR));
+        assert!(chooser.kept().contains(&key(1)), "hour {hour}");
+        assert_eq!(chooser.kept().len(), 3);
+    }
+}
+
+#[test]
 fn not_all_in_one_network() {
     for seed in 0..50 {
         let mut chooser = Chooser::new(seed, Vec::new());
@@ -239,7 +320,7 @@ fn refusals_end_and_are_explained() {
     // Withholding weighs more than what the node says afterwards.
     chooser.refused(&refusing, Refusal::Withheld, NOW, 3);
     chooser.refused(&refusing, Refusal::Full, NOW, 3);
-    chooser.registered(&refusing, hops(1));
+    chooser.registered(&refusing, hops(1), hops(1));
     chooser.choose(NOW.after(6 * DAY));
     assert!(!chooser.record(&refusing).unwrap().is_healthy());
     assert_eq!(chooser.poll_order(NOW).last(), Some(&refusing));
@@ -251,7 +332,7 @@ fn an_introduction_opens_the_door_at_once() {
     chooser.refused(&key(1), Refusal::NoStrangers, NOW, 0);
     chooser.choose(NOW);
     chooser.forgive(&key(1));
-    chooser.registered(&key(1), hops(2));
+    chooser.registered(&key(1), hops(2), hops(1));
     chooser.choose(NOW);
     assert!(chooser.why(&key(1), NOW).contains("2 hops"));
 }
@@ -272,11 +353,23 @@ fn standbys_are_audited_daily_and_when_a_gap_grows() {
         chooser.audited(&due, 0, later, 7);
     }
     assert_eq!(chooser.audit_due(0, later), None);
+    assert_eq!(
+        chooser.audit_due(2, later),
+        None,
+        "once in a quarter of an hour"
+    );
+    let mut later = later;
     for _ in &standbys {
+        later = later.after(15 * MINUTE);
         let due = chooser.audit_due(2, later).unwrap();
         chooser.audited(&due, 2, later, 7);
+        assert_eq!(chooser.audit_due(3, later.after(14 * MINUTE)), None);
     }
-    assert_eq!(chooser.audit_due(2, later), None, "an old gap is not news");
+    let again = later.after(15 * MINUTE);
+    assert_eq!(chooser.audit_due(2, again), None, "an old gap is not news");
+    chooser.audit_failed(&standbys[0], again);
+    assert_eq!(chooser.audit_due(3, again), None, "a failed one counts too");
+    chooser.audited(&standbys[0], 2, later, 7);
     assert!(
         chooser.audit_due(2, later.after(3 * HOUR)).is_some(),
         "what is missing may have been too young"

@@ -7,7 +7,7 @@ use ailurus::{
     },
     client::engine::Announcing,
     wire::{
-        node::{Announced, Announcement, Reason, Refusal, request::Kind},
+        node::{Announced, Announcement, Reason, RecordWanted, Refusal, request::Kind},
         time::UnixMillis,
     },
 };
@@ -90,7 +90,7 @@ fn writers_sign_the_records_that_a_node_wants_once() {
     let announcing = alice.engine.announce(&node(), NOW).unwrap().remove(0);
     // All of them, also where there can be none.
     let answer = Announced {
-        records_wanted: vec![0, 1, 2, 7],
+        records_wanted: [0, 1, 2, 7].map(|index| wanted(index, 5)).to_vec(),
         ..Announced::default()
     };
     let again = alice
@@ -108,8 +108,9 @@ fn writers_sign_the_records_that_a_node_wants_once() {
     let record = SignedRecord::parse(announcement.record.as_ref().unwrap()).unwrap();
     assert_eq!(record.open(&key, &secret, NOW), Ok(node_link()));
     assert_eq!(record.seq, NOW.as_secs());
+    assert_eq!(record.slot, 5, "the one that the node named");
     let answer = Announced {
-        records_wanted: vec![0],
+        records_wanted: vec![wanted(0, 5)],
         ..Announced::default()
     };
     let more = alice
@@ -117,6 +118,19 @@ fn writers_sign_the_records_that_a_node_wants_once() {
         .announced(&node(), &again, &answer, NOW)
         .unwrap();
     assert!(more.is_none(), "a node cannot make us sign for ever");
+    let answer = Announced {
+        records_wanted: [0, 1, 2].map(|index| wanted(index, 8)).to_vec(),
+        ..Announced::default()
+    };
+    let more = alice
+        .engine
+        .announced(&node(), &announcing, &answer, NOW)
+        .unwrap();
+    assert!(more.is_none(), "there is no such slot");
+}
+
+fn wanted(index: u32, slot: u32) -> RecordWanted {
+    RecordWanted { index, slot }
 }
 
 #[test]
@@ -134,7 +148,7 @@ fn readers_announce_and_sign_nothing() {
             .any(|announcement| !announcement.record_key.is_empty())
     );
     let answer = Announced {
-        records_wanted: vec![0, 1],
+        records_wanted: vec![wanted(0, 5), wanted(1, 5)],
         ..Announced::default()
     };
     let more = bob
@@ -221,7 +235,7 @@ fn a_refusal_is_for_20_hours_and_a_busy_node_is_told_at_the_next_poll() {
                 index: 0,
                 reason: reason.into(),
             }],
-            records_wanted: vec![0],
+            records_wanted: vec![wanted(0, 5)],
         };
         let more = alice.engine.announced(&node(), &announcing, &answer, NOW);
         assert!(more.unwrap().is_none(), "no record for what was refused");

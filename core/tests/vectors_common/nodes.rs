@@ -1,7 +1,7 @@
 //! Introductions, invitations, delegations and DHT records.
 
 use ailurus::{
-    channel::{Introduction, Invitation, delegation_statement},
+    channel::{Introduction, Invitation, delegation_statement, record::own_slot},
     crypto::{HolderSecret, SeededEntropy},
 };
 use prost::Message as _;
@@ -108,7 +108,9 @@ pub fn record() -> Value {
         .map(|epoch| {
             let signer = access.record_signer(epoch).expect("a key").expect("writes");
             let secret = access.record_secret(epoch);
-            let record = signer.sign(&secret, &fixed::node_link(), fixed::TIME, &mut entropy);
+            let node = fixed::node_link();
+            let slot = own_slot(node.key(), signer.key());
+            let record = signer.sign(&secret, &node, slot, fixed::TIME, &mut entropy);
             vector(
                 "a node's record in one epoch",
                 json!({

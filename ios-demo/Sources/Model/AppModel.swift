@@ -49,9 +49,15 @@ public final class AppModel: ObservableObject, FailureTelling {
         self.opening = nil
     }
 
-    /// Makes the profile. `node` is the link of a super node, or empty: then the first channel that is joined brings one.
+    /// Makes the profile. `node` is the link of a super node, or an invitation to one, or empty: then the first channel
+    /// that is joined brings one.
     public func create(name: String, node: String) async {
         await attempt {
+            if case .invitation = try? inspectLink(text: node) {
+                try await opened(profile.create(name: name, nodes: []))
+                try await client?.add(node: node)
+                return
+            }
             let nodes = node.isEmpty ? [] : [node]
             try await opened(profile.create(name: name, nodes: nodes))
         }
@@ -121,8 +127,8 @@ public final class AppModel: ObservableObject, FailureTelling {
             switch offer.info {
             case .channel:
                 return try await client.join(link: offer.text).id()
-            case .node:
-                try await client.addNode(link: offer.text)
+            case .node, .invitation:
+                try await client.add(node: offer.text)
                 return nil
             }
         }

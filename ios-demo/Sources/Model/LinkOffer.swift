@@ -3,7 +3,7 @@ import Foundation
 
 /// A link that someone scanned, opened or pasted, before they agree to what it does.
 public struct LinkOffer: Equatable, Identifiable {
-    /// The link, as `join` and `addNode` take it.
+    /// The link, as `join`, `addNode` and `addInvitation` take it.
     public let text: String
     /// What it is for.
     public let info: LinkInfo
@@ -25,6 +25,17 @@ public struct LinkOffer: Equatable, Identifiable {
             }
             guard let link = found.first else { throw error }
             (self.text, info) = link
+        }
+    }
+}
+
+extension Client {
+    /// Adds a super node by its link, or by an invitation to it.
+    func add(node link: String) async throws {
+        if case .invitation = try inspectLink(text: link) {
+            try await addInvitation(invitation: link)
+        } else {
+            try await addNode(link: link)
         }
     }
 }

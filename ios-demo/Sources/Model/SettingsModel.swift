@@ -6,8 +6,8 @@ import Foundation
 public final class SettingsModel: ObservableObject, FailureTelling {
     /// The name under which the profile introduces itself.
     @Published public private(set) var name = ""
-    /// The links of its super nodes.
-    @Published public private(set) var nodes: [String] = []
+    /// Its super nodes, in the order in which they would be asked.
+    @Published public private(set) var nodes: [NodeStatus] = []
     /// What it takes on this phone, in bytes.
     @Published public private(set) var storage: Int64 = 0
     /// A backup that waits to be put where the person wants it.
@@ -30,9 +30,9 @@ public final class SettingsModel: ObservableObject, FailureTelling {
         }
     }
 
-    /// Adds a super node by its link. Returns whether that worked.
+    /// Adds a super node by its link, or by an invitation to it. Returns whether that worked.
     public func addNode(_ link: String) async -> Bool {
-        let added: Void? = await attempt { try await client.addNode(link: link) }
+        let added: Void? = await attempt { try await client.add(node: link) }
         await load()
         return added != nil
     }

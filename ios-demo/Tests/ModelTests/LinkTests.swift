@@ -41,7 +41,26 @@ final class LinkTests: DemoTestCase {
         let joined = await alice.accept(try XCTUnwrap(alice.offer))
         XCTAssertNil(joined)
         let nodes = try await XCTUnwrap(alice.client).nodes()
-        XCTAssertEqual(nodes, [node.link])
+        XCTAssertEqual(nodes.map(\.link), [node.link])
+    }
+
+    func testAnInvitationIsOfferedAndTaken() async throws {
+        let alice = newPhone("Alice")
+        await alice.create(name: "Alice", node: "")
+        alice.open(link: "Come in: \(try node.invite()).")
+        guard case .invitation(let id, _, _, _) = try XCTUnwrap(alice.offer).info else {
+            return XCTFail("no invitation")
+        }
+        await alice.accept(try XCTUnwrap(alice.offer))
+        XCTAssertNil(alice.failure)
+        let nodes = try await XCTUnwrap(alice.client).nodes()
+        XCTAssertEqual(nodes.map(\.id), [id])
+
+        let bob = newPhone("Bob")
+        await bob.create(name: "Bob", node: try node.invite())
+        XCTAssertNil(bob.failure)
+        let same = try await XCTUnwrap(bob.client).nodes()
+        XCTAssertEqual(same.map(\.id), [id])
     }
 
     func testALinkThatCameBeforeTheProfileWaitsForIt() async throws {

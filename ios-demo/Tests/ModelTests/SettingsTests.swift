@@ -18,7 +18,7 @@ final class SettingsTests: DemoTestCase {
         XCTAssertNotNil(settings.failure)
         let added = await settings.addNode(node.link)
         XCTAssertTrue(added)
-        XCTAssertEqual(settings.nodes, [node.link])
+        XCTAssertEqual(settings.nodes.map(\.link), [node.link])
     }
 
     func testABackupOpensOnANewPhone() async throws {

@@ -7,12 +7,13 @@ import XCTest
 final class SuperNode {
     let link: String
     private let process = Process()
+    private let data: URL
+    private let program = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("target/debug/ailurus-node")
 
     init(data: URL) throws {
-        let repository = URL(fileURLWithPath: #filePath)
-            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let program = repository.appendingPathComponent("target/debug/ailurus-node")
+        self.data = data
         guard FileManager.default.isExecutableFile(atPath: program.path) else {
             throw Missing(what: "target/debug/ailurus-node; build it: cargo build -p ailurus-node")
         }
@@ -29,6 +30,19 @@ final class SuperNode {
             line += more
         }
         link = String(decoding: line.dropLast(), as: UTF8.self)
+    }
+
+    /// Its operator's invitation for one person.
+    func invite() throws -> String {
+        let (command, output) = (Process(), Pipe())
+        command.executableURL = program
+        command.arguments = ["invite", "--data", data.path]
+        command.standardOutput = output
+        command.standardError = FileHandle.nullDevice
+        try command.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        command.waitUntilExit()
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     func stop() {

@@ -5,12 +5,16 @@ use std::{collections::HashMap, time::Duration};
 use ailurus::{
     channel::{
         Address, Epoch, NodeLink, RecordKey, RecordSecret, SignedRecord, delegation_statement,
+        record::own_slot,
     },
     crypto::NodeKey,
     wire::{
         content::NodeHint,
         limits::{ADDRESS_EARLY, MAX_ANNOUNCEMENTS, MAX_PEERS},
-        node::{Announce, Announced, Announcement, Reason, Record, Response, response::Kind},
+        node::{
+            Announce, Announced, Announcement, Reason, Record, RecordWanted, Response,
+            response::Kind,
+        },
         time::UnixMillis,
     },
 };
@@ -86,10 +90,13 @@ impl Service {
         for (index, checked) in &sound {
             if let Some(reason) = refused.get(index) {
                 announced.refusals.push(refusal(*index, *reason));
-            } else if checked.place.is_some() && self.wants_record(now, checked)? {
-                announced
-                    .records_wanted
-                    .push(u32::try_from(*index).unwrap_or(u32::MAX));
+            } else if let Some((key, _)) = &checked.place
+                && let Some(slot) = self.wants_record(now, checked, key)?
+            {
+                announced.records_wanted.push(RecordWanted {
+                    index: u32::try_from(*index).unwrap_or(u32::MAX),
+                    slot: u32::from(slot),
+                });
             }
         }
         self.neighbours_changed();
@@ -142,7 +149,9 @@ impl Service {
             .collect();
         let place = place(announcement)?;
         let record = match (&announcement.record, &place) {
-            (Some(record), Some((key, secret))) => Some(self.own_record(now, record, key, secret)?),
+            (Some(record), Some((key, secret))) => {
+                Some(self.own_record(now, &keys.address, record, key, secret)?)
+            }
             (Some(_), None) => return Err(Reason::Malformed),
             (None, _) => None,
         };
@@ -158,10 +167,12 @@ impl Service {
         })
     }
 
-    /// A record that a writer signed and that names this node; another would send members elsewhere.
+    /// A record that a writer signed for the slot that was asked for and that names this node; another would send
+    /// members elsewhere, or take another node's place.
     fn own_record(
         &self,
         now: UnixMillis,
+        address: &Address,
         record: &Record,
         key: &RecordKey,
         secret: &RecordSecret,
@@ -171,16 +182,30 @@ impl Service {
         let node = signed
             .open(key, secret, now)
             .map_err(|_| Reason::BadSignature)?;
-        if *node.key() != self.node {
+        let own = self.store.read(|reader| reader.own_record(address, key));
+        let slot = own.map_err(|_| Reason::Storage)?.wanted;
+        if *node.key() != self.node
+            || signed.slot != slot.unwrap_or_else(|| own_slot(&self.node, key))
+        {
             return Err(Reason::BadProof);
         }
         Ok(record.clone())
     }
 
-    fn wants_record(&self, now: UnixMillis, checked: &Checked) -> Result<bool, StoreError> {
+    /// For which slot a record is wanted, if the one that is kept is for another one or old.
+    fn wants_record(
+        &self,
+        now: UnixMillis,
+        checked: &Checked,
+        key: &RecordKey,
+    ) -> Result<Option<u8>, StoreError> {
         let address = checked.delegation.keys.address;
-        let seq = self.store.read(|reader| reader.record_seq(&address))?;
-        Ok(seq.is_none_or(|seq| UnixMillis::from_secs(seq).after(RECORD_RENEWED) <= now))
+        let own = self.store.read(|reader| reader.own_record(&address, key))?;
+        let slot = own.wanted.unwrap_or_else(|| own_slot(&self.node, key));
+        let stands = own.kept.is_some_and(|(kept, seq)| {
+            kept == slot && UnixMillis::from_secs(seq).after(RECORD_RENEWED) > now
+        });
+        Ok((!stands).then_some(slot))
     }
 }
 

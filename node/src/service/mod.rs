@@ -132,6 +132,8 @@ pub struct Offered(pub(crate) Vec<Stored>);
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_kept(&store);
         Self {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
@@ -141,7 +143,7 @@ impl Service {
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
             clock: ClockGuard::new(store.kept_time()),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             store,
             limits,
             node,

@@ -14,6 +14,8 @@ CREATE TABLE delegations (
   record_key       BLOB    CHECK (length(record_key) = 32),
   record_secret    BLOB    CHECK (length(record_secret) = 32),
   record_slot      INTEGER,
+  -- The slot that is asked for; null: the node's own.
+  wanted_slot      INTEGER CHECK (wanted_slot BETWEEN 0 AND 7),
   record_seq       INTEGER,
   record_value     BLOB,
   record_signature BLOB    CHECK (length(record_signature) = 64)

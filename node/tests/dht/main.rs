@@ -89,7 +89,7 @@ async fn records_of_a_channel_pass_through_libtorrent() {
     let secret = access.record_secret(epoch);
     let (key, node) = (*signer.key(), NodeKey::from_bytes([7; 32]));
     let node = NodeLink::new(node, "node.example", 4_433).expect("a link");
-    let record = signer.sign(&secret, &node, now, &mut OsEntropy);
+    let record = signer.sign(&secret, &node, 3, now, &mut OsEntropy);
     let seq = i64::try_from(record.seq).expect("not that far");
 
     let dht = libtorrent.join().await;

@@ -7,12 +7,15 @@ let repository = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()
 
+private let program = repository.appendingPathComponent("target/debug/ailurus-node")
+
 /// A storage key for tests.
 let key = Data(repeating: 7, count: 32)
 
 /// A super node in a process of its own.
 final class Node {
     let link: String
+    private let data = temporary()
     private let process = Process()
 
     /// The one that most tests share.
@@ -21,8 +24,8 @@ final class Node {
     /// Starts one, whose link may show another address.
     init(advertise: String? = nil) throws {
         let output = Pipe()
-        process.executableURL = repository.appendingPathComponent("target/debug/ailurus-node")
-        process.arguments = ["--data", temporary(), "--listen", "127.0.0.1:0"]
+        process.executableURL = program
+        process.arguments = ["--data", data, "--listen", "127.0.0.1:0"]
         process.arguments! += advertise.map { ["--advertise", $0] } ?? []
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
@@ -36,6 +39,19 @@ final class Node {
         link = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         Node.all.append(self)
         _ = Node.cleaner
+    }
+
+    /// Its operator's invitation for one person.
+    func invite() throws -> String {
+        let (command, output) = (Process(), Pipe())
+        command.executableURL = program
+        command.arguments = ["invite", "--data", data]
+        command.standardOutput = output
+        command.standardError = FileHandle.nullDevice
+        try command.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        command.waitUntilExit()
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// Kills it: a process that Foundation starts from a thread of a task passes over other signals.

@@ -10,7 +10,7 @@ use crate::crypto::NodeKey;
 use crate::store::{AccessRow, StoredAccess, StoredNode, Tx};
 use crate::sync::leases;
 use crate::wire::{
-    limits::{MAX_ANNOUNCEMENTS, MAX_PEERS},
+    limits::{MAX_ANNOUNCEMENTS, MAX_PEERS, RECORD_SLOTS},
     node::{Announce, Announced, Announcement, Reason, Refusal, Request, request::Kind},
     time::UnixMillis,
 };
@@ -105,19 +105,24 @@ impl Engine {
                     .map(Refusal::reason);
                 tell(tx, &stored, told, refusal, now)?;
                 // Asked for once only, or a node could make us sign for ever.
-                let wanted = answer.records_wanted.contains(&index)
-                    && refusal.is_none()
+                let signs = refusal.is_none()
                     && announcement.record.is_none()
                     && !announcement.record_key.is_empty();
+                let slot = answer
+                    .records_wanted
+                    .iter()
+                    .find(|wanted| signs && wanted.index == index)
+                    .and_then(|wanted| u8::try_from(wanted.slot).ok())
+                    .filter(|slot| *slot < RECORD_SLOTS);
                 let access = accesses.iter().find(|access| access.row == told.access);
-                let (true, Some(access)) = (wanted, access) else {
+                let (Some(slot), Some(access)) = (slot, access) else {
                     continue;
                 };
                 let Ok(Some(signer)) = access.access.record_signer(told.epoch) else {
                     continue;
                 };
                 let secret = access.access.record_secret(told.epoch);
-                let record = signer.sign(&secret, &stored.link, now, entropy);
+                let record = signer.sign(&secret, &stored.link, slot, now, entropy);
                 let announcement = Announcement {
                     record: Some(record.to_wire()),
                     ..announcement.clone()

@@ -18,6 +18,7 @@ use crate::wire::{
 use super::{
     Change, Engine, Error, Notice,
     announcing::{announces, receiving},
+    introductions::hop_count,
     node_by_key,
     nodes::choose,
     receives, time_at,
@@ -162,9 +163,13 @@ impl Engine {
                     None => tx.put_lease(stored.row, *access, *epoch, *end)?,
                 }
             }
+            let introduced = hop_count(tx, node, time_at(&stored, now))?;
             choose(tx, now, |chooser| match unwanted {
                 Some(why) => chooser.refused(node, why, now, random),
-                None => chooser.registered(node, HopCount::from_wire(answer.hop_count)),
+                None => {
+                    let claimed = HopCount::from_wire(answer.hop_count);
+                    chooser.registered(node, claimed, introduced);
+                }
             })?;
             counted(
                 tx,

@@ -1,12 +1,16 @@
 //! Super nodes that were lost: when the DHT is searched, for which channels, and what becomes of nodes found there.
 
 use crate::channel::{Access, NodeLink};
+use crate::crypto::NodeKey;
 use crate::discovery::Origin;
 use crate::discovery::lookup::{Schedule, Search};
 use crate::store::{StoredSearches, Tx};
 use crate::wire::time::UnixMillis;
 
-use super::{Engine, Error, adjusted, nodes::offer};
+use super::{
+    Engine, Error, adjusted,
+    nodes::{choose, offer},
+};
 
 impl Engine {
     /// A node was reached.
@@ -47,31 +51,26 @@ impl Engine {
                 .map(|access| access.access)
                 .collect();
             let search = Search::new(&in_use, schedule.searches, adjusted(tx, now)?)?;
+            let known = tx.nodes()?.into_iter().map(|node| node.link).collect();
             schedule.searched(now);
             remember(tx, schedule)?;
-            Ok(search)
+            Ok(search.without(known))
         })
     }
 
     /// Takes nodes that were found in the DHT; gives how many of them are new, or have another address now.
-    pub fn found(&mut self, nodes: &[NodeLink]) -> Result<usize, Error> {
+    pub fn found(&mut self, nodes: &[NodeLink], now: UnixMillis) -> Result<usize, Error> {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
+            let lost = schedule(tx)?.lost.is_some();
+            let known: Vec<NodeKey> = tx.nodes()?.iter().map(|node| *node.link.key()).collect();
             let mut new = 0;
-            for link in nodes {
-                let known = tx
-                    .nodes()?
-                    .into_iter()
-                    .find(|node| node.link.key() == link.key());
-                match known {
-                    // Nothing answers where it was.
-                    Some(node) if node.link != *link => {
-                        tx.put_node(link, &node.pseudonym, node.origin)?;
-                        new += 1;
-                    }
-                    Some(_) => {}
-                    None => new += usize::from(offer(tx, link, Origin::Dht, entropy)?),
-                }
+            choose(tx, now, |chooser| {
+                let moved = known.iter().filter(|node| chooser.found(node, nodes, lost));
+                new = moved.count();
+            })?;
+            for link in nodes.iter().filter(|link| !known.contains(link.key())) {
+                new += usize::from(offer(tx, link, Origin::Dht, entropy)?);
             }
             Ok(new)
         })

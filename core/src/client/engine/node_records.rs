@@ -62,7 +62,13 @@ fn parse(link: NodeLink, origin: u8, role: u8, state: Option<&store::NodeState>)
     });
     record.hop_count = HopCount::from_wire(state.hop_count);
     record.audit_at = UnixMillis::from_millis(state.audit_ms);
+    record.audited = UnixMillis::from_millis(state.audited_ms);
     record.gap = state.gap;
+    record.home = state
+        .home
+        .as_ref()
+        .and_then(|hint| NodeLink::from_hint(hint).ok())
+        .filter(|home| home.key() == record.link.key());
     record
 }
 
@@ -81,7 +87,9 @@ pub(super) fn to_stored(record: &NodeRecord) -> (u8, store::NodeState) {
         rtt_ms: record.rtt.map(millis),
         hop_count: record.hop_count.to_wire(),
         audit_ms: record.audit_at.as_millis(),
+        audited_ms: record.audited.as_millis(),
         gap: record.gap,
+        home: record.home.as_ref().map(NodeLink::to_hint),
         ..store::NodeState::default()
     };
     match &record.condition {
@@ -182,7 +190,9 @@ mod tests {
             record.since = at(2);
             record.counted = at(3);
             record.audit_at = at(4);
+            record.audited = at(6);
             record.gap = 5;
+            record.home = NodeLink::new(*link.key(), "b.example", 2).ok();
             if number % 2 == 0 {
                 record.rtt = Some(Duration::from_millis(61));
                 record.hop_count = HopCount::new(3).unwrap();

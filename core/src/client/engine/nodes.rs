@@ -6,7 +6,10 @@ use crate::channel::NodeLink;
 use crate::crypto::{Entropy, NodeKey, PseudonymSecret, entropy};
 use crate::discovery::{Chooser, Condition, NodeRecord, Origin, Refusal, Role, chooser::Added};
 use crate::store::{StoredNode, Tx};
-use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
+use crate::wire::{
+    limits::{MAX_AHEAD, NODES_KEPT},
+    time::UnixMillis,
+};
 
 use super::node_records::{from_stored, origin_number, to_stored};
 use super::{Engine, Error, node_by_key};
@@ -24,6 +27,8 @@ pub enum Observation {
         /// How many.
         gap: u64,
     },
+    /// It could not be compared: it, or the polled node, did not answer.
+    AuditFailed,
     /// It acknowledged envelopes and does not have them.
     Withheld,
 }
@@ -163,8 +168,16 @@ impl Engine {
             let mut new = Vec::new();
             for candidate in candidates {
                 let node = candidate.link.key();
-                let known = nodes.iter().any(|known| known.link.key() == node);
-                if !known && !tx.is_removed(node)? {
+                let wanted = match nodes.iter().find(|known| known.link.key() == node) {
+                    // One that is down may have moved.
+                    Some(known) => {
+                        let record = from_stored(known);
+                        let down = matches!(record.condition, Condition::Down { .. });
+                        down && record.home.is_none() && record.link != candidate.link
+                    }
+                    None => !tx.is_removed(node)?,
+                };
+                if wanted {
                     new.push(candidate);
                 }
             }
@@ -268,6 +281,7 @@ impl Engine {
                         Observation::Answered(rtt) => chooser.answered(node, *rtt, now, random),
                         Observation::Failed(why) => chooser.failed(node, why, now, random),
                         Observation::Audited { gap } => chooser.audited(node, *gap, now, random),
+                        Observation::AuditFailed => chooser.audit_failed(node, now),
                         Observation::Withheld => {
                             chooser.refused(node, Refusal::Withheld, now, random);
                         }
@@ -323,6 +337,9 @@ pub(super) fn choose(
         if let Some(is) = is
             && Some(is) != was
         {
+            if is.link != node.link {
+                tx.put_node(&is.link, &node.pseudonym, origin_number(is.origin))?;
+            }
             let (role, state) = to_stored(is);
             tx.put_node_state(node.row, role, &state)?;
         }
@@ -340,6 +357,48 @@ pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
 }
 
 fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
-    let records = tx.nodes()?.iter().map(from_stored).collect();
-    Ok(Chooser::new(tx.node_seed(), records))
+    let nodes = tx.nodes()?;
+    let usual = middle(
+        nodes
+            .iter()
+            .filter_map(|node| node.clock)
+            .map(|(offset, _)| offset),
+    );
+    let records = nodes.iter().map(|node| {
+        let mut record = from_stored(node);
+        record.wrong_clock = node
+            .clock
+            .is_some_and(|(offset, _)| Duration::from_millis(offset.abs_diff(usual)) > MAX_AHEAD);
+        record
+    });
+    Ok(Chooser::new(tx.node_seed(), records.collect()))
+}
+
+/// By how much most clocks differ from ours, in milliseconds: the median, with ours as one of them. Of two that are in
+/// the middle the one nearer to ours.
+fn middle(offsets: impl Iterator<Item = i64>) -> i64 {
+    let mut offsets: Vec<i64> = offsets.chain([0]).collect();
+    offsets.sort_unstable();
+    let places = [(offsets.len() - 1) / 2, offsets.len() / 2];
+    let middle = places.iter().filter_map(|place| offsets.get(*place));
+    let nearest = middle.min_by_key(|offset| offset.unsigned_abs());
+    nearest.copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_clock_is_that_of_the_most() {
+        const DAY: i64 = 86_400_000;
+        let usual = |offsets: &[i64]| middle(offsets.iter().copied());
+        assert_eq!(usual(&[]), 0);
+        // One against ours: the others were not heard yet.
+        assert_eq!(usual(&[-DAY]), 0);
+        assert_eq!(usual(&[DAY, 5]), 5);
+        // Ours is wrong.
+        assert_eq!(usual(&[DAY, DAY + 7]), DAY);
+        assert_eq!(usual(&[-DAY, -DAY, -DAY]), -DAY);
+    }
 }

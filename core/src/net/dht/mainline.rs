@@ -228,9 +228,7 @@ async fn search(
             value: item.value().to_vec(),
             signature: *item.signature(),
         };
-        if !items.contains(&item) && items.len() < MAX_ITEMS {
-            items.push(item);
-        }
+        take(&mut items, item);
     }
     if items.is_empty() {
         match timeout_at(deadline, asked.outcome.recv()).await {
@@ -241,6 +239,22 @@ async fn search(
     }
     items.sort_by(|a, b| (b.seq, &b.value).cmp(&(a.seq, &a.value)));
     Ok(items)
+}
+
+/// Of too many the oldest goes: anybody can replay old ones, and none of them may crowd out the latest.
+fn take(items: &mut Vec<Item>, item: Item) {
+    if items.contains(&item) {
+        return;
+    }
+    if items.len() < MAX_ITEMS {
+        items.push(item);
+        return;
+    }
+    if let Some(oldest) = items.iter_mut().min_by_key(|item| item.seq)
+        && oldest.seq < item.seq
+    {
+        *oldest = item;
+    }
 }
 
 /// Runs what panics when the crate's thread is gone.
@@ -270,5 +284,26 @@ fn refused(error: PutMutableError) -> DhtError {
         PutMutableError::Query(PutQueryError::Timeout | PutQueryError::ErrorResponse(_)) => {
             DhtError::TimedOut
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replayed_old_items_do_not_crowd_out_the_latest() {
+        let item = |seq| Item {
+            seq,
+            value: vec![1],
+            signature: [0; 64],
+        };
+        let mut items = Vec::new();
+        for seq in (0..40).chain([100]).chain(0..40) {
+            take(&mut items, item(seq));
+        }
+        assert_eq!(items.len(), MAX_ITEMS);
+        assert!(items.contains(&item(100)));
+        assert!(items.iter().all(|item| item.seq >= 25));
     }
 }

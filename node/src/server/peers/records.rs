@@ -7,11 +7,14 @@ use std::{
 };
 
 use ailurus::{
-    channel::{Address, NodeLink, RecordKey, RecordSecret, SignedRecord, record::salt},
-    crypto::{OsEntropy, entropy},
+    channel::{
+        Address, NodeLink, RecordKey, RecordSecret, SignedRecord,
+        record::{own_slot, salt},
+    },
+    crypto::{NodeKey, OsEntropy, entropy},
     net::{Dht, DhtError, DhtMode, Item},
     wire::{
-        limits::{RECORD_LIFETIME, RECORD_SLOTS},
+        limits::{MAX_AHEAD, RECORD_LIFETIME, RECORD_SLOTS},
         node::Record,
         time::UnixMillis,
     },
@@ -70,7 +73,9 @@ pub(super) async fn run(shared: Arc<Shared>, mode: DhtMode) {
             let (shared, dht) = (Arc::clone(&shared), Arc::clone(&dht));
             work.spawn(async move {
                 match task {
-                    Task::Put(record) => Done::Put(row.address, put(&dht, &row, &record).await),
+                    Task::Put(record) => {
+                        Done::Put(row.address, put(&shared, &dht, &row, &record, now).await)
+                    }
                     Task::Look => {
                         look(&shared, &dht, &row, now).await;
                         Done::Looked(row.address)
@@ -186,24 +191,135 @@ async fn rows(shared: &Arc<Shared>, now: UnixMillis) -> Result<Vec<RecordRow>, S
     read.await.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-/// Puts the node's record into its slot, unless something newer stands there.
-async fn put(dht: &Dht, row: &RecordRow, record: &Record) -> Result<(), DhtError> {
+/// Puts the node's record into its slot, unless another node's stands there: then a record for another slot is asked for.
+async fn put(
+    shared: &Arc<Shared>,
+    dht: &Arc<Dht>,
+    row: &RecordRow,
+    record: &Record,
+    now: UnixMillis,
+) -> Result<(), DhtError> {
     let Ok(slot) = u8::try_from(record.slot) else {
         return Ok(());
     };
+    let slots = read_slots(dht, &row.key).await?;
+    let (key, secret) = (
+        RecordKey::from_bytes(row.key),
+        RecordSecret::from_bytes(row.secret),
+    );
+    let node = shared.service.node();
+    let stands: Vec<Stand> = (0_u8..)
+        .zip(&slots)
+        .map(|(slot, items)| stand(slot, items, node, &key, &secret, now))
+        .collect();
+    let own = own_slot(node, &key);
+    let best = best_slot(&stands, own, slot);
+    if best != row.wanted.unwrap_or(own) {
+        want(shared, row.address, best).await;
+    }
+    if best != slot {
+        return Ok(());
+    }
     let Ok(signature) = <[u8; 64]>::try_from(record.signature.as_ref()) else {
         return Ok(());
     };
     let seq = i64::try_from(record.seq).unwrap_or(i64::MAX);
-    let stored = dht.read(&row.key, &salt(slot)).await?;
-    if let Some(stored) = &stored
-        && stored.seq > seq
-    {
+    // The latest comes first.
+    let cas = slots
+        .get(usize::from(slot))
+        .and_then(|items| items.first())
+        .map(|stored| stored.seq);
+    if cas.is_some_and(|stored| stored > seq) {
         return Err(DhtError::Stale);
     }
-    let cas = stored.map(|stored| stored.seq);
     dht.put(&row.key, &salt(slot), seq, &record.value, &signature, cas)
         .await
+}
+
+/// What stands in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// Nothing that counts, or this node's own record.
+    Free,
+    /// Another node's record, of this time.
+    Taken(i64),
+    /// A time that no honest record has, so that none can follow it.
+    Blocked,
+}
+
+fn stand(
+    slot: u8,
+    items: &[Item],
+    node: &NodeKey,
+    key: &RecordKey,
+    secret: &RecordSecret,
+    now: UnixMillis,
+) -> Stand {
+    let Some(latest) = items.first() else {
+        return Stand::Free;
+    };
+    let ahead = i64::try_from(now.after(MAX_AHEAD).as_secs()).unwrap_or(i64::MAX);
+    if latest.seq > ahead {
+        return Stand::Blocked;
+    }
+    match open(slot, latest, key, secret, now) {
+        Some(link) if link.key() != node => Stand::Taken(latest.seq),
+        _ => Stand::Free,
+    }
+}
+
+/// The slot for this node's record: the one that it has, its own one, the next free one, or else the one whose record is
+/// the oldest.
+fn best_slot(stands: &[Stand], own: u8, has: u8) -> u8 {
+    let at = |slot: u8| {
+        stands
+            .get(usize::from(slot))
+            .copied()
+            .unwrap_or(Stand::Free)
+    };
+    let from_own = || (0..RECORD_SLOTS).map(|step| (own + step) % RECORD_SLOTS);
+    [has]
+        .into_iter()
+        .chain(from_own())
+        .find(|slot| at(*slot) == Stand::Free)
+        .or_else(|| {
+            from_own()
+                .filter(|slot| at(*slot) != Stand::Blocked)
+                .min_by_key(|slot| match at(*slot) {
+                    Stand::Taken(seq) => seq,
+                    Stand::Free | Stand::Blocked => i64::MAX,
+                })
+        })
+        .unwrap_or(has)
+}
+
+async fn want(shared: &Arc<Shared>, address: Address, slot: u8) {
+    let shared = Arc::clone(shared);
+    let noted = tokio::task::spawn_blocking(move || {
+        let store = shared.service.store();
+        if let Err(error) = store.write(|writer| writer.want_slot(&address, slot)) {
+            tracing::warn!(%error, "the slot of a record could not be noted");
+        }
+    });
+    // The closure does not panic.
+    let _ = noted.await;
+}
+
+/// All items of all slots, by slot, the latest first.
+async fn read_slots(dht: &Arc<Dht>, key: &[u8; 32]) -> Result<Vec<Vec<Item>>, DhtError> {
+    let mut reads = JoinSet::new();
+    for slot in 0..RECORD_SLOTS {
+        let (dht, key) = (Arc::clone(dht), *key);
+        reads.spawn(async move { (slot, dht.read_all(&key, &salt(slot)).await) });
+    }
+    let mut slots = vec![Vec::new(); usize::from(RECORD_SLOTS)];
+    while let Some(read) = reads.join_next().await {
+        let (slot, items) = read.map_err(|_| DhtError::Stopped)?;
+        if let Some(place) = slots.get_mut(usize::from(slot)) {
+            *place = items?;
+        }
+    }
+    Ok(slots)
 }
 
 /// Reads all slots and notes the nodes that are named there.
@@ -290,6 +406,8 @@ const LOOK_EVERY_TOGETHER: Duration = Duration::from_secs(6 * 3_600);
 
 #[cfg(test)]
 mod tests {
+    use ailurus::channel::{Epoch, NewChannel};
+
     use super::*;
 
     const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
@@ -303,6 +421,7 @@ mod tests {
                 seq,
                 ..Record::default()
             }),
+            wanted: None,
         }
     }
 
@@ -331,6 +450,53 @@ mod tests {
         schedule.done(later, Done::Put(address, Ok(())));
         let expired = UnixMillis::from_secs(seq + 1).after(RECORD_LIFETIME);
         assert!(!is_put(&schedule.next(expired, &row(seq + 1), true)));
+    }
+
+    #[test]
+    fn a_taken_slot_is_left_for_a_free_or_the_oldest_one() {
+        use Stand::{Blocked, Free, Taken};
+        let mut stands = [Free; 8];
+        assert_eq!(best_slot(&stands, 6, 6), 6);
+        assert_eq!(best_slot(&stands, 6, 2), 2, "one that it has is kept");
+        stands[6] = Taken(50);
+        stands[7] = Blocked;
+        assert_eq!(best_slot(&stands, 6, 6), 0);
+        stands[2] = Taken(10);
+        assert_eq!(best_slot(&stands, 6, 2), 0);
+        let mut full = [3, 2, 1, 4, 5, 6, 7, 8].map(Taken);
+        assert_eq!(best_slot(&full, 6, 6), 2);
+        full[2] = Blocked;
+        assert_eq!(best_slot(&full, 6, 6), 1);
+        assert_eq!(best_slot(&[Blocked; 8], 6, 5), 5);
+    }
+
+    #[test]
+    fn only_a_live_record_of_another_node_takes_a_slot() {
+        let epoch = Epoch::of(NOW);
+        let access = NewChannel::create(epoch, &mut OsEntropy).access;
+        let signer = access.record_signer(epoch).unwrap().unwrap();
+        let secret = access.record_secret(epoch);
+        let [this, other] = [1, 2].map(|byte| NodeKey::from_bytes([byte; 32]));
+        let item = |node: NodeKey, time: UnixMillis| {
+            let link = NodeLink::new(node, "192.0.2.1", 1).unwrap();
+            let record = signer.sign(&secret, &link, 3, time, &mut OsEntropy);
+            Item {
+                seq: i64::try_from(record.seq).unwrap(),
+                value: record.value.to_vec(),
+                signature: record.signature,
+            }
+        };
+        let stands =
+            |slot, items: &[Item], now| stand(slot, items, &this, signer.key(), &secret, now);
+        let seq = i64::try_from(NOW.as_secs()).unwrap();
+        assert_eq!(stands(3, &[], NOW), Stand::Free);
+        assert_eq!(stands(3, &[item(this, NOW)], NOW), Stand::Free);
+        assert_eq!(stands(3, &[item(other, NOW)], NOW), Stand::Taken(seq));
+        assert_eq!(stands(2, &[item(other, NOW)], NOW), Stand::Free, "moved");
+        let expired = NOW.after(RECORD_LIFETIME);
+        assert_eq!(stands(3, &[item(other, NOW)], expired), Stand::Free);
+        let ahead = item(other, NOW.after(2 * MAX_AHEAD));
+        assert_eq!(stands(3, &[ahead], NOW), Stand::Blocked);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod writer;
 
 use ailurus::{
-    channel::{Address, Envelope, EnvelopeId, Kind, NodeLink},
+    channel::{Address, Envelope, EnvelopeId, Kind, NodeLink, RecordKey},
     crypto::{AccessKey, NodeKey, Pseudonym, PublicKey},
     wire::{limits::LIFETIME, node::Record, time::UnixMillis},
 };
@@ -47,6 +47,17 @@ pub(crate) struct RecordRow {
     pub(crate) key: [u8; 32],
     pub(crate) secret: [u8; 32],
     pub(crate) own: Option<Record>,
+    /// The slot that is asked for, unless it is this node's own.
+    pub(crate) wanted: Option<u8>,
+}
+
+/// What is known of this node's own record of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnRecord {
+    /// Its slot, and its time in Unix seconds.
+    pub(crate) kept: Option<(u8, u64)>,
+    /// As in [`RecordRow`].
+    pub(crate) wanted: Option<u8>,
 }
 
 /// Another super node, and the addresses that it is said to serve.
@@ -156,7 +167,7 @@ impl Reader {
     pub(crate) fn records(&self, now: UnixMillis) -> Result<Vec<RecordRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d.address, d.record_key, d.record_secret, d.record_slot, d.record_seq, d.record_value,
-               d.record_signature FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
+               d.record_signature, d.wanted_slot FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
         let mut records = Vec::new();
@@ -166,14 +177,26 @@ impl Reader {
         Ok(records)
     }
 
-    /// The time of the node's own record of an address, in Unix seconds.
-    pub(crate) fn record_seq(&self, address: &Address) -> Result<Option<u64>, StoreError> {
-        let seq: Option<Option<i64>> = self
+    /// What is known of the node's own record of an address under this key.
+    pub(crate) fn own_record(
+        &self,
+        address: &Address,
+        key: &RecordKey,
+    ) -> Result<OwnRecord, StoreError> {
+        let found = self
             .connection
-            .prepare_cached("SELECT record_seq FROM delegations WHERE address = ?1")?
-            .query_row([address.as_bytes().as_slice()], |row| row.get(0))
+            .prepare_cached(
+                "SELECT record_slot, record_seq, wanted_slot FROM delegations WHERE address = ?1 AND record_key = ?2",
+            )?
+            .query_row((address.as_bytes(), key.as_bytes()), |row| {
+                let (slot, seq): (Option<u8>, Option<i64>) = (row.get(0)?, row.get(1)?);
+                Ok(OwnRecord {
+                    kept: slot.zip(seq.map(from_sql)),
+                    wanted: row.get(2)?,
+                })
+            })
             .optional()?;
-        Ok(seq.flatten().map(from_sql))
+        Ok(found.unwrap_or_default())
     }
 
     /// The keys of an address that a client, not a peer, has leased.
@@ -315,6 +338,7 @@ fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
         key: row.get(1)?,
         secret: row.get(2)?,
         own,
+        wanted: row.get(7)?,
     })
 }
 

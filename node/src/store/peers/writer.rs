@@ -72,7 +72,7 @@ impl Writer {
             self.connection
                 .prepare_cached(
                     "UPDATE delegations SET record_key = ?2, record_secret = ?3,
-                       record_slot = NULL, record_seq = NULL, record_value = NULL, record_signature = NULL
+                       record_slot = NULL, wanted_slot = NULL, record_seq = NULL, record_value = NULL, record_signature = NULL
                      WHERE address = ?1 AND (record_key IS NOT ?2 OR record_secret IS NOT ?3)",
                 )?
                 .execute((address, key.as_slice(), secret.as_slice()))?;
@@ -117,7 +117,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Keeps this node's own record of an address, unless it has a newer one.
+    /// Keeps this node's own record of an address, unless it has a newer one of the same slot.
     pub(crate) fn keep_record(
         &mut self,
         address: &Address,
@@ -126,7 +126,7 @@ impl Writer {
         self.connection
             .prepare_cached(
                 "UPDATE delegations SET record_slot = ?2, record_seq = ?3, record_value = ?4, record_signature = ?5
-                 WHERE address = ?1 AND coalesce(record_seq, 0) < ?3",
+                 WHERE address = ?1 AND (coalesce(record_seq, 0) < ?3 OR record_slot <> ?2)",
             )?
             .execute((
                 address.as_bytes().as_slice(),
@@ -135,6 +135,14 @@ impl Writer {
                 record.value.as_ref(),
                 record.signature.as_ref(),
             ))?;
+        Ok(())
+    }
+
+    /// Notes the slot for which this node's record of an address is to be signed.
+    pub(crate) fn want_slot(&mut self, address: &Address, slot: u8) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("UPDATE delegations SET wanted_slot = ?2 WHERE address = ?1")?
+            .execute((address.as_bytes().as_slice(), slot))?;
         Ok(())
     }
 

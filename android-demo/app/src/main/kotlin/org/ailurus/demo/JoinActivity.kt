@@ -64,6 +64,8 @@ class JoinActivity : Screen() {
     private fun describe(info: LinkInfo): String = when (info) {
         is LinkInfo.Node -> getString(R.string.join_node, info.host)
 
+        is LinkInfo.Invitation -> getString(R.string.join_invitation, info.host)
+
         is LinkInfo.Channel -> {
             val access = when (info.access) {
                 AccessKind.FULL -> getString(R.string.access_full)

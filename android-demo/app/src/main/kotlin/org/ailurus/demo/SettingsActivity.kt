@@ -10,6 +10,8 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.withContext
 import org.ailurus.Ailurus
 import org.ailurus.Client
+import org.ailurus.NodeState
+import org.ailurus.NodeStatus
 
 /** Super nodes, storage and backup. */
 class SettingsActivity : Screen() {
@@ -36,7 +38,7 @@ class SettingsActivity : Screen() {
 
     override suspend fun show(client: Client) {
         this.client = client
-        findViewById<TextView>(R.id.nodes).text = client.nodes().joinToString("\n\n")
+        findViewById<TextView>(R.id.nodes).text = client.nodes().joinToString("\n\n", transform = ::describe)
         val size = Formatter.formatFileSize(this, app.profile.size())
         findViewById<TextView>(R.id.storage).text = getString(R.string.settings_storage_size, size)
     }
@@ -50,6 +52,18 @@ class SettingsActivity : Screen() {
             SCAN -> data.getStringExtra(ScanActivity.LINK)?.let { startActivity(JoinActivity.intent(this, it)) }
             BACKUP -> data.data?.let { to -> askPassphrase(new = true) { backUp(to, it) } }
         }
+    }
+
+    private fun describe(node: NodeStatus): String {
+        val state = when (node.state) {
+            NodeState.ACTIVE -> R.string.node_active
+            NodeState.STANDBY -> R.string.node_standby
+            NodeState.DOWN -> R.string.node_down
+            NodeState.REFUSED -> R.string.node_refused
+        }
+        val hops = node.hopCount
+        val distance = if (hops == null) getString(R.string.node_stranger) else getString(R.string.node_hops, hops.toInt())
+        return "${getString(state)} · $distance\n${node.reason}\n${node.link}"
     }
 
     private fun backUp(to: Uri, passphrase: String) {

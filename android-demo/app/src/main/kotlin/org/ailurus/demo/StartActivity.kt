@@ -57,11 +57,18 @@ class StartActivity : Screen() {
         }
         act {
             val link = Links.find(node.text.toString())
-            if (link.info !is LinkInfo.Node) {
-                node.error = getString(R.string.start_no_node)
-                return@act
+            when (link.info) {
+                is LinkInfo.Node -> app.profile.create(name.text.toString(), link.text)
+
+                // An invitation that is over leaves a profile without a node, which the next attempt goes on with.
+                is LinkInfo.Invitation ->
+                    Links.accept(app.open() ?: app.profile.create(name.text.toString()), link)
+
+                is LinkInfo.Channel -> {
+                    node.error = getString(R.string.start_no_node)
+                    return@act
+                }
             }
-            app.profile.create(name.text.toString(), link.text)
             done()
         }
     }

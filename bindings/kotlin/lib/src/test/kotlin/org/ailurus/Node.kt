@@ -8,6 +8,13 @@ import java.util.concurrent.TimeUnit
 class Node private constructor(private val process: Process, private val folder: File, val link: String) : AutoCloseable {
     val port: Int get() = (inspectLink(link) as LinkInfo.Node).port.toInt()
 
+    /** Its operator's invitation for one person. */
+    fun invite(): String {
+        val command = ProcessBuilder(PROGRAM.path, "invite", "--data", folder.path)
+            .redirectError(ProcessBuilder.Redirect.DISCARD).start()
+        return command.inputStream.bufferedReader().readText().trim()
+    }
+
     override fun close() {
         process.destroyForcibly().waitFor(10, TimeUnit.SECONDS)
         folder.deleteRecursively()
@@ -22,7 +29,7 @@ class Node private constructor(private val process: Process, private val folder:
         fun start(): Node {
             val folder = Files.createTempDirectory("ailurus-node").toFile()
             val process = ProcessBuilder(
-                File(ROOT, "target/debug/ailurus-node").path, "--data", folder.path, "--listen", "127.0.0.1:0",
+                PROGRAM.path, "--data", folder.path, "--listen", "127.0.0.1:0",
             ).redirectError(ProcessBuilder.Redirect.DISCARD).start()
             val link = process.inputStream.bufferedReader().readLine()
             if (link == null) {
@@ -33,6 +40,8 @@ class Node private constructor(private val process: Process, private val folder:
         }
     }
 }
+
+private val PROGRAM by lazy { File(ROOT, "target/debug/ailurus-node") }
 
 /** The repository. */
 val ROOT = File(System.getProperty("ailurus.root") ?: error("set the system property ailurus.root to the repository"))

@@ -56,6 +56,11 @@ object Links {
             client.addNode(link.text)
             Accepted.NodeAdded
         }
+
+        is LinkInfo.Invitation -> {
+            client.addInvitation(link.text)
+            Accepted.NodeAdded
+        }
     }
 
     private fun findOrNull(text: String): FoundLink? = try {

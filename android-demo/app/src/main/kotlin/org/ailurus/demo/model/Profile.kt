@@ -39,9 +39,9 @@ class Profile(private val folder: File, private val cache: File, private val vau
         }
     }
 
-    /** The first start. */
-    suspend fun create(name: String, node: String): Client = toItsEnd {
-        keep(Client.createWithVault(folder.path, vault, name.trim(), listOf(node)))
+    /** The first start, with the link of a super node unless one is added later. */
+    suspend fun create(name: String, node: String? = null): Client = toItsEnd {
+        keep(Client.createWithVault(folder.path, vault, name.trim(), listOfNotNull(node)))
     }
 
     /** The first start on a new phone. */

@@ -34,6 +34,15 @@ class ProfileTest : Phones() {
     }
 
     @Test
+    fun `an invitation brings its node`() = test {
+        val client = opened(profile("Alice").create("Alice"))
+        val invitation = Links.find("Come in: ${node.invite()}.")
+        val info = invitation.info as LinkInfo.Invitation
+        assertSame(Accepted.NodeAdded, Links.accept(client, invitation))
+        assertEquals(listOf(info.id), client.nodes().map { it.id })
+    }
+
+    @Test
     fun `a screen that goes away takes no profile with it`() = test {
         val profile = profile("Alice")
         var cameBack = false

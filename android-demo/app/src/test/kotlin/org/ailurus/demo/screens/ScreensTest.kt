@@ -110,6 +110,17 @@ class ScreensTest {
     }
 
     @Test
+    fun `an invitation is enough for the first start`() {
+        val start = open(StartActivity::class.java)
+        start.find<EditText>(R.id.name).setText("Alice")
+        start.find<EditText>(R.id.node).setText(node.invite())
+        start.click(R.id.create)
+        wait("the list") { start.isFinishing }
+        val nodes = runBlocking { app.open()!!.nodes() }
+        assertEquals(listOf(node.link), nodes.map { it.link })
+    }
+
+    @Test
     fun `from the first start to a chat`() = firstChat("")
 
     @Test
