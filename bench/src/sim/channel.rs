@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ailurus::{
     channel::{Access, AddressKeys, Envelope, Epoch, Kind, NewChannel},
     crypto::SigningKey,
-    wire::time::UnixMillis,
+    wire::{limits::MAX_PEERS, time::UnixMillis},
 };
 
 use super::{Failure, random::Random};
@@ -18,6 +18,8 @@ pub struct Channel {
     pub members: Vec<usize>,
     /// Nodes in its link.
     pub hints: Vec<usize>,
+    /// Nodes that members keep besides these, as their node lists tell.
+    pub named: Vec<usize>,
     /// What was said, by number.
     pub messages: Vec<Message>,
     last: UnixMillis,
@@ -41,9 +43,31 @@ impl Channel {
             epochs: HashMap::new(),
             members,
             hints,
+            named: Vec::new(),
             messages: Vec::new(),
             last: UnixMillis::default(),
         }
+    }
+
+    /// A member keeps these nodes.
+    pub fn name(&mut self, kept: &[usize]) {
+        for node in kept {
+            if !self.hints.contains(node) && !self.named.contains(node) && self.named.len() < NAMED
+            {
+                self.named.push(*node);
+            }
+        }
+    }
+
+    /// The nodes that serve the channel as far as a member knows who keeps these: at most eight, without `node`.
+    pub fn peers(&self, kept: &[usize], node: usize) -> Vec<usize> {
+        let mut peers = Vec::new();
+        for peer in kept.iter().chain(&self.hints).chain(&self.named) {
+            if *peer != node && !peers.contains(peer) && peers.len() < MAX_PEERS {
+                peers.push(*peer);
+            }
+        }
+        peers
     }
 
     /// What each member holds.
@@ -108,6 +132,8 @@ pub fn number_of(sealed: &[u8]) -> Option<usize> {
     usize::try_from(u64::from_be_bytes(*bytes)).ok()
 }
 
+/// Nodes that a phone remembers for a channel.
+const NAMED: usize = 64;
 const SIGNATURE: usize = 64;
 const NUMBER: usize = 8;
 /// Bytes of a body, as of a text of 200 bytes.

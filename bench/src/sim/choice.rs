@@ -57,7 +57,9 @@ impl Choice {
             self.chooser.loaded(node, NodeLoad::from(load));
         }
         if let Some(hops) = brought.registered {
-            self.chooser.registered(node, HopCount::from_wire(hops));
+            // In this world nodes tell the truth.
+            let hops = HopCount::from_wire(hops);
+            self.chooser.registered(node, hops, hops);
         }
     }
 

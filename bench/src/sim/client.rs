@@ -11,7 +11,6 @@ use ailurus::{
         session::{Session as Conversation, Step, Work},
     },
     wire::{
-        content::NodeHint,
         limits::{MAX_ANNOUNCEMENTS, MAX_LEASES, NODES_KEPT},
         node::{
             Announce, Announcement, Lease, Load, Publish, Reason, Register, Request, Sync,
@@ -40,6 +39,16 @@ pub struct Client {
     /// Mean time between two polls, in milliseconds.
     pub rhythm: f64,
     pub random: Random,
+}
+
+/// What a client knows of the world around it.
+pub struct Network<'a> {
+    /// The nodes that it keeps.
+    pub kept: Vec<usize>,
+    /// Every node's link.
+    pub links: &'a [NodeLink],
+    /// Which channel an address is of.
+    pub by_address: &'a HashMap<[u8; 32], usize>,
 }
 
 /// A channel that this client is in.
@@ -88,12 +97,12 @@ impl Client {
         &self,
         node: usize,
         channels: &[Channel],
-        peers: &[(usize, NodeLink)],
+        kept: &[usize],
         now: UnixMillis,
     ) -> bool {
         self.leases_due(node, channels, now).next().is_some()
             || self.waits_for(node)
-            || self.untold(node, peers, now).next().is_some()
+            || !self.untold(node, channels, kept, now).is_empty()
     }
 
     /// Talks with a node as the real client does: leases, then a sync, then what waits. `None` if it does not answer.
@@ -102,8 +111,7 @@ impl Client {
         index: usize,
         node: &mut Node,
         channels: &mut [Channel],
-        by_address: &HashMap<[u8; 32], usize>,
-        peers: &[(usize, NodeLink)],
+        network: &Network<'_>,
         now: UnixMillis,
     ) -> Result<Option<Brought>, Failure> {
         if !node.is_up() {
@@ -126,7 +134,7 @@ impl Client {
         let mut talk = Conversation::new(Work {
             leases: self.leases_due(index, channels, now).next().is_some(),
             releases: false,
-            announces: self.untold(index, peers, now).next().is_some(),
+            announces: !self.untold(index, channels, &network.kept, now).is_empty(),
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -149,7 +157,7 @@ impl Client {
                         index,
                         node,
                         &session,
-                        by_address,
+                        network.by_address,
                         now,
                         &mut talk,
                         &mut brought,
@@ -158,7 +166,7 @@ impl Client {
                     }
                 }
                 Step::Announce => {
-                    if !self.announce(index, node, &session, channels, peers, now)? {
+                    if !self.announce(index, node, &session, channels, network, now)? {
                         return Ok(None);
                     }
                     talk.announced();
@@ -196,25 +204,25 @@ impl Client {
     }
 
     /// Leases of which the node was not told, or of other nodes than now.
-    fn untold<'a>(
-        &'a self,
+    fn untold(
+        &self,
         node: usize,
-        peers: &'a [(usize, NodeLink)],
+        channels: &[Channel],
+        kept: &[usize],
         now: UnixMillis,
-    ) -> impl Iterator<Item = (usize, Epoch)> + 'a {
-        let seat = self.seats.get(&node);
-        let leases = seat.into_iter().flat_map(|seat| &seat.leases).copied();
-        leases
-            .filter(move |lease| lease.1.lease_end() > now)
-            .filter(move |lease| {
-                let told = seat.and_then(|seat| seat.told.get(lease));
-                let same = |told: &Vec<usize>| {
-                    peers
-                        .iter()
-                        .all(|(peer, _)| *peer == node || told.contains(peer))
-                };
-                !told.is_some_and(same)
-            })
+    ) -> Vec<((usize, Epoch), Vec<usize>)> {
+        let Some(seat) = self.seats.get(&node) else {
+            return Vec::new();
+        };
+        let mut untold = Vec::new();
+        for lease in &seat.leases {
+            let peers = channels[lease.0].peers(kept, node);
+            let told = seat.told.get(lease);
+            if lease.1.lease_end() > now && told != Some(&peers) {
+                untold.push((*lease, peers));
+            }
+        }
+        untold
     }
 
     fn announce(
@@ -223,23 +231,22 @@ impl Client {
         node: &mut Node,
         session: &Session,
         channels: &mut [Channel],
-        peers: &[(usize, NodeLink)],
+        network: &Network<'_>,
         now: UnixMillis,
     ) -> Result<bool, Failure> {
-        let others: Vec<&(usize, NodeLink)> =
-            peers.iter().filter(|(peer, _)| *peer != index).collect();
-        let due: Vec<_> = self.untold(index, peers, now).collect();
+        let due = self.untold(index, channels, &network.kept, now);
         for part in due.chunks(MAX_ANNOUNCEMENTS) {
             let mut announcements = Vec::with_capacity(part.len());
-            for (channel, epoch) in part {
+            for ((channel, epoch), peers) in part {
                 let keys = channels[*channel].keys(*epoch)?;
                 let until = epoch.lease_end().as_secs();
                 let statement = delegation_statement(node.key(), &keys.address, until);
+                let links = peers.iter().filter_map(|peer| network.links.get(*peer));
                 announcements.push(Announcement {
                     address: Bytes::copy_from_slice(keys.address.as_bytes()),
                     until,
                     delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
-                    peers: others.iter().map(|(_, link)| hint(link)).collect(),
+                    peers: links.map(NodeLink::to_hint).collect(),
                     ..Announcement::default()
                 });
             }
@@ -250,10 +257,7 @@ impl Client {
                 return Ok(false);
             }
             if let Some(seat) = self.seats.get_mut(&index) {
-                for lease in part {
-                    let told = others.iter().map(|(peer, _)| *peer).collect();
-                    seat.told.insert(*lease, told);
-                }
+                seat.told.extend(part.iter().cloned());
             }
         }
         Ok(true)
@@ -445,14 +449,6 @@ impl Client {
         let wanted = copies_wanted(*NODES_KEPT.start());
         self.outbox.retain(|waiting| waiting.at.len() < wanted);
         Ok(true)
-    }
-}
-
-fn hint(link: &NodeLink) -> NodeHint {
-    NodeHint {
-        key: Bytes::copy_from_slice(link.key().as_bytes()),
-        host: link.host().to_owned(),
-        port: u32::from(link.port()),
     }
 }
 

@@ -55,7 +55,7 @@ impl Node {
     ) -> Result<Self, Failure> {
         let secret = NodeSecret::random(random.entropy());
         // Four nodes share a network, as at a hoster.
-        let host = format!("10.{}.{}.1", number / 1_024, number / 4 % 256);
+        let host = format!("45.{}.{}.1", number / 1_024, number / 4 % 256);
         let mut node = Self {
             link: NodeLink::new(secret.public(), &host, 4_433)?,
             secret,

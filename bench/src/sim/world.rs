@@ -17,7 +17,7 @@ use super::{
     Failure,
     channel::Channel,
     choice::Choice,
-    client::{Client, Membership, Waiting},
+    client::{Client, Membership, Network, Waiting},
     node::{Asker, Node},
     random::Random,
     report::{Percentiles, Report, Scale},
@@ -56,6 +56,7 @@ struct World {
     channels: Vec<Channel>,
     by_address: HashMap<[u8; 32], usize>,
     by_key: HashMap<NodeKey, usize>,
+    links: Vec<NodeLink>,
     /// For each channel and member, when each message arrived, by number.
     arrivals: Vec<Vec<Vec<Option<UnixMillis>>>>,
     /// For each client, when its polls were complete.
@@ -100,6 +101,7 @@ impl World {
             channels: Vec::with_capacity(scale.channels),
             by_address: HashMap::new(),
             by_key: HashMap::new(),
+            links: Vec::with_capacity(scale.nodes),
             arrivals: Vec::with_capacity(scale.channels),
             polled: vec![Vec::new(); scale.clients],
             events: BinaryHeap::new(),
@@ -117,6 +119,7 @@ impl World {
             };
             let node = Node::start(number, limits, folder, &mut random)?;
             world.by_key.insert(*node.key(), number);
+            world.links.push(node.link.clone());
             world.nodes.push(node);
         }
         world.settle(&mut random)?;
@@ -369,33 +372,33 @@ impl World {
             return Ok(());
         }
         self.polled[client].push(self.now);
-        for node in self.choices[client].plan(self.now).kept {
+        let kept = self.choices[client].plan(self.now).kept;
+        for &node in &kept {
             if asked == Some(node) {
                 continue;
             }
-            let peers = self.peers(client);
-            if self.clients[client].has_work(node, &self.channels, &peers, self.now) {
+            if self.clients[client].has_work(node, &self.channels, &kept, self.now) {
                 self.talk(client, node)?;
             }
         }
         Ok(())
     }
 
-    /// The nodes that a phone keeps, of which it tells each.
-    fn peers(&mut self, client: usize) -> Vec<(usize, NodeLink)> {
-        let kept = self.choices[client].plan(self.now).kept;
-        let link = |node: usize| (node, self.nodes[node].link.clone());
-        kept.into_iter().map(link).collect()
-    }
-
     fn talk(&mut self, client: usize, node: usize) -> Result<bool, Failure> {
-        let peers = self.peers(client);
+        let kept = self.choices[client].plan(self.now).kept;
+        for membership in &self.clients[client].memberships {
+            self.channels[membership.channel].name(&kept);
+        }
+        let network = Network {
+            kept,
+            links: &self.links,
+            by_address: &self.by_address,
+        };
         let brought = self.clients[client].talk(
             node,
             &mut self.nodes[node],
             &mut self.channels,
-            &self.by_address,
-            &peers,
+            &network,
             self.now,
         )?;
         let random = self.clients[client].random.number();

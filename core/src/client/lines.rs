@@ -61,12 +61,6 @@ impl Lines {
             .map(|(node, _)| *node)
     }
 
-    /// Whether none stands and none may be about to.
-    pub(super) fn none_left(&self) -> bool {
-        let nodes = lock(&self.nodes);
-        nodes.values().all(|line| matches!(line, Line::Failed(_)))
-    }
-
     /// All that stand.
     pub(super) fn all(&self) -> Vec<NodeKey> {
         let nodes = lock(&self.nodes);

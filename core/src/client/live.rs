@@ -22,7 +22,6 @@ use super::follow::Chunk;
 use super::inner::Inner;
 use super::lifecycle::Phase;
 use super::lines::Lines;
-use super::rescue;
 use super::round::Round;
 use super::types::{Event, Notice};
 use super::{Error, lock, rescue};
@@ -148,15 +147,6 @@ async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
             // What it brought was told already.
             if let Err(error) = round.finish().await {
                 tracing::debug!(%error, "an errand failed");
-            }
-            if let Err(error) = rescue::reached(inner).await {
-                tracing::debug!(%error, "that a node is reached cannot be noted");
-            }
-        } else if begun.elapsed() > IMPATIENT + SILENCE && lines.none_left() {
-            // Nodes found there are followed at once, as the roster tells of them.
-            let found = rescue::rescue(inner).await;
-            if let Err(error) = found {
-                tracing::info!(%error, "no super node was found in the DHT");
             }
         }
         tokio::select! {
