@@ -47,8 +47,6 @@ pub struct Network<'a> {
     pub kept: Vec<usize>,
     /// Every node's link.
     pub links: &'a [NodeLink],
-    /// Which channel an address is of.
-    pub by_address: &'a HashMap<[u8; 32], usize>,
 }
 
 /// A channel that this client is in.
@@ -80,8 +78,8 @@ pub struct Waiting {
 /// What a conversation brought.
 #[derive(Default)]
 pub struct Brought {
-    /// Channel and number of messages, new or not.
-    pub received: Vec<(usize, usize)>,
+    /// Numbers of messages by address, new or not.
+    pub received: Vec<(Bytes, Vec<usize>)>,
     /// Channel and number of messages that a node has now.
     pub acknowledged: Vec<(usize, usize)>,
     pub load: Option<Load>,
@@ -153,15 +151,7 @@ impl Client {
                     talk.registered();
                 }
                 Step::Sync => {
-                    if !self.sync(
-                        index,
-                        node,
-                        &session,
-                        network.by_address,
-                        now,
-                        &mut talk,
-                        &mut brought,
-                    )? {
+                    if !self.sync(index, node, &session, now, &mut talk, &mut brought)? {
                         return Ok(None);
                     }
                 }
@@ -349,7 +339,6 @@ impl Client {
         index: usize,
         node: &mut Node,
         session: &Session,
-        by_address: &HashMap<[u8; 32], usize>,
         now: UnixMillis,
         talk: &mut Conversation,
         brought: &mut Brought,
@@ -380,16 +369,11 @@ impl Client {
                     brought.load = hello.load;
                 }
                 response::Kind::Batch(batch) => {
-                    let Some(&channel) = by_address.get(batch.address.as_ref()) else {
-                        return Err("a node sends what nobody asked for".into());
-                    };
                     let numbers = batch
                         .items
                         .iter()
                         .filter_map(|item| number_of(&item.sealed));
-                    brought
-                        .received
-                        .extend(numbers.map(|number| (channel, number)));
+                    brought.received.push((batch.address, numbers.collect()));
                 }
                 response::Kind::Position(position) => seat.cursor = position.cursor,
                 response::Kind::CaughtUp(_) => talk.caught_up(),

@@ -396,7 +396,6 @@ impl World {
         let network = Network {
             kept,
             links: &self.links,
-            by_address: &self.by_address,
         };
         let brought = self.clients[client].talk(
             node,
@@ -424,20 +423,23 @@ impl World {
             let message = &mut self.channels[channel].messages[number];
             message.acknowledged.get_or_insert(self.now);
         }
-        for (channel, number) in brought.received {
-            let member = self.clients[client]
-                .memberships
-                .iter()
-                .find(|membership| membership.channel == channel)
-                .map(|membership| membership.member);
-            let Some(member) = member else {
+        for (address, numbers) in brought.received {
+            let channel = self.by_address.get(address.as_ref());
+            let place = channel.and_then(|channel| {
+                let memberships = &self.clients[client].memberships;
+                let membership = memberships.iter().find(|place| place.channel == *channel)?;
+                Some((membership.channel, membership.member))
+            });
+            let Some((channel, member)) = place else {
                 return Err("a phone got what it is no member of".into());
             };
             let arrived = &mut self.arrivals[channel][member];
-            if arrived.len() <= number {
-                arrived.resize(number + 1, None);
+            for number in numbers {
+                if arrived.len() <= number {
+                    arrived.resize(number + 1, None);
+                }
+                arrived[number].get_or_insert(self.now);
             }
-            arrived[number].get_or_insert(self.now);
         }
         Ok(serves)
     }
