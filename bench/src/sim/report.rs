@@ -17,7 +17,8 @@ pub struct Report {
     pub lost_with_nodes: u64,
     /// From writing to the member's phone, in minutes: mostly sleep.
     pub delay_minutes: Percentiles,
-    /// From the member's first complete poll after the acknowledgement, in minutes: what the network adds.
+    /// From the member's first complete poll after the acknowledgement, in minutes: what the network adds, where nodes
+    /// exchange every two hours what real ones push at once, and phones compare no nodes.
     pub late_minutes: Percentiles,
     pub polls: u64,
     pub polls_failed_over: u64,

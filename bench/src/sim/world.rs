@@ -196,10 +196,10 @@ impl World {
                     choice.hint(known, &self.nodes[known].link);
                 }
             }
-            // From those who look every hour to those who look once in two days.
+            // From those who look every three hours to those who look once in two days.
             let rhythm = HOUR.as_millis() as f64
                 * random
-                    .pick(&[1.0, 3.0, 6.0, 12.0, 24.0, 48.0])
+                    .pick(&[3.0, 6.0, 12.0, 24.0, 24.0, 48.0])
                     .unwrap_or(6.0);
             let mut introductions = HashMap::new();
             let friend = number.checked_sub(communities * (1 + random.below(4)));
@@ -590,7 +590,7 @@ fn peak_megabytes() -> Result<f64, Failure> {
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How often a node looks after itself, and exchanges with others what real nodes push at once.
-const TICK: Duration = Duration::from_secs(3_600);
+const TICK: Duration = Duration::from_secs(2 * 3_600);
 /// How long a failed node is away, on average.
 const AWAY: Duration = Duration::from_secs(8 * 3_600);
 /// Share of the failures after which the disk is gone too.

@@ -52,7 +52,7 @@ impl Wires {
         covered: &HashMap<NodeKey, HashSet<Address>>,
         mut other: impl FnMut(&NodeKey, &Session, Request) -> Option<Vec<Response>>,
     ) -> Result<(), StoreError> {
-        if now >= self.next_update || service.take_neighbours_changed() {
+        if now >= self.next_update || (service.take_neighbours_changed() && self.wires.is_empty()) {
             self.next_update = now.after(UPDATE_EVERY);
             self.update(service, now)?;
         }
@@ -127,5 +127,5 @@ impl Wires {
     }
 }
 
-/// How often it is written down who answers.
-const UPDATE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is written down who answers, and read who is new.
+const UPDATE_EVERY: Duration = Duration::from_secs(4 * 3_600);
