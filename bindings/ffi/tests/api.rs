@@ -216,7 +216,6 @@ fn invitation(lasts: Duration) -> (ailurus_ffi::NodeKey, String) {
 }
 
 #[test]
-#[cfg(not(feature = "dht"))]
 fn a_build_without_the_dht_says_so_and_changes_nothing() {
     use ailurus_ffi::DhtMode;
 
@@ -226,6 +225,12 @@ fn a_build_without_the_dht_says_so_and_changes_nothing() {
         let options = Options { dht: Some(mode) };
         let folder = path.display().to_string();
         let made = Client::create(folder, vec![7; 32], "Alice".into(), Vec::new(), options);
+        // Built together with the node, the core has it.
+        if ailurus::net::DhtMode::Public.check_built().is_ok() {
+            assert!(block(made).is_ok());
+            std::fs::remove_dir_all(&path).unwrap();
+            continue;
+        }
         let Some(AilurusError::BadInput(sentence)) = block(made).err() else {
             panic!("no build without the DHT can use it");
         };

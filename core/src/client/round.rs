@@ -28,6 +28,8 @@ pub(super) struct Round<'a> {
     heard: Vec<NodeKey>,
     tried: Vec<NodeKey>,
     seen: Vec<(NodeKey, Observation)>,
+    /// A node has answered, so that one which does not is to blame.
+    reached: bool,
     unreachable: Vec<Notice>,
     brought: Vec<Arc<Heard>>,
     failure: Option<Result<Error, JoinError>>,
@@ -84,6 +86,7 @@ impl<'a> Round<'a> {
             heard: Vec::new(),
             tried: Vec::new(),
             seen: Vec::new(),
+            reached: false,
             unreachable: Vec::new(),
             brought: Vec::new(),
             failure: None,
@@ -155,6 +158,7 @@ impl<'a> Round<'a> {
     /// Does what is due at other nodes than `polled`, which has answered: leases, the second copy, a node that may be up
     /// again, a comparison.
     pub(super) async fn run_errands(&mut self, polled: NodeKey) {
+        self.reached = true;
         // Whoever takes the place of one that failed has something due already.
         self.note().await;
         let inner = self.inner;
@@ -222,7 +226,8 @@ impl<'a> Round<'a> {
                 Observation::Answered(_) | Observation::Withheld | Observation::Audited { .. }
             )
         };
-        if !seen.iter().any(answered) {
+        self.reached |= seen.iter().any(answered);
+        if !self.reached || seen.is_empty() {
             return;
         }
         let noting = self
