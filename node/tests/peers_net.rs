@@ -268,7 +268,7 @@ async fn what_was_acknowledged_survives_a_death_amid_reconciliation() {
     let a = world.node("a");
     let link_a = a.link().clone();
     let alice = world.join(&link_a, &channel, &[]).await;
-    let sent = channel.envelopes(world.now().offset(-100_000), 300, 6_000);
+    let sent = channel.envelopes(world.now().offset(-100_000), 300, 15_000);
     alice.publish(&channel, &sent).await;
     let mut b = world.node("b");
     let link_b = b.link().clone();
@@ -288,15 +288,15 @@ async fn what_was_acknowledged_survives_a_death_amid_reconciliation() {
         if timeout(PATIENCE, waiting).await.is_err() {
             break;
         }
-        let complete = b.metrics().envelopes.get() >= 6_050;
+        let complete = b.metrics().envelopes.get() >= 15_050;
         drop(b);
         deaths += usize::from(!complete);
         b = again(&world, "b").await;
     }
     assert!(deaths > 0, "it died before it was complete");
     let bob = world.join(&link_b, &channel, &[&link_a]).await;
-    bob.until(6_050).await;
-    alice.until(6_050).await;
+    bob.until(15_050).await;
+    alice.until(15_050).await;
 }
 
 /// Threads of a node that was dropped hold its files for a moment.
