@@ -87,6 +87,7 @@ async fn run(inner: &Arc<Inner>, mut search: Search) -> Result<usize, Error> {
             }
         }
         if !answered {
+            inner.blocking(|engine, now| engine.searched(now)).await?;
             return Err(DhtError::NoNodes.into());
         }
     }
@@ -95,7 +96,10 @@ async fn run(inner: &Arc<Inner>, mut search: Search) -> Result<usize, Error> {
     let found = search.into_found();
     tracing::info!(found = found.len(), "searched the DHT for super nodes");
     let new = inner
-        .blocking(move |engine, now| engine.found(&found, now))
+        .blocking(move |engine, now| {
+            engine.searched(now)?;
+            engine.found(&found, now)
+        })
         .await?;
     if new > 0 {
         inner.nodes_changed();

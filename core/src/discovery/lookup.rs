@@ -52,7 +52,17 @@ impl Schedule {
         lost && self.last.is_none_or(|last| now.since(last) >= wait)
     }
 
-    /// The DHT is searched now.
+    /// A search begins. Until it is over it counts for little, as a poll with little time may cut it short.
+    pub fn began(&mut self, now: UnixMillis) {
+        let wait = if self.searches < EARLY_SEARCHES {
+            EARLY
+        } else {
+            LATER
+        };
+        self.last = Some(now.before(wait - CUT_SHORT));
+    }
+
+    /// The DHT was searched.
     pub fn searched(&mut self, now: UnixMillis) {
         self.last = Some(now);
         self.searches = self.searches.saturating_add(1);
@@ -66,6 +76,8 @@ pub const EARLY: Duration = Duration::from_secs(15 * 60);
 /// Between later ones.
 pub const LATER: Duration = Duration::from_secs(60 * 60);
 const EARLY_SEARCHES: u32 = 4;
+/// After one that was cut short.
+const CUT_SHORT: Duration = Duration::from_secs(30);
 
 /// Channels that one search looks for; the next one goes on with others.
 pub const MAX_CHANNELS: usize = 8;

@@ -40,7 +40,7 @@ impl Engine {
         self.search(now).map(Some)
     }
 
-    /// A search now, whether due or not; it counts.
+    /// A search now, whether due or not; see [`Engine::searched`].
     pub fn search(&mut self, now: UnixMillis) -> Result<Search, Error> {
         self.store.write(|tx| {
             let mut schedule = schedule(tx)?;
@@ -52,9 +52,18 @@ impl Engine {
                 .collect();
             let search = Search::new(&in_use, schedule.searches, adjusted(tx, now)?)?;
             let known = tx.nodes()?.into_iter().map(|node| node.link).collect();
-            schedule.searched(now);
+            schedule.began(now);
             remember(tx, schedule)?;
             Ok(search.without(known))
+        })
+    }
+
+    /// The search is over, whatever it found.
+    pub fn searched(&mut self, now: UnixMillis) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let mut schedule = schedule(tx)?;
+            schedule.searched(now);
+            remember(tx, schedule)
         })
     }
 
