@@ -357,8 +357,8 @@ async fn the_foreground_is_live_and_the_background_wakes_up() {
     }
     bob.set_power(PowerState {
         battery_percent: Some(5),
-        charging: false,
         saver: true,
+        ..PowerState::default()
     });
     assert!(bob.next_wakeup().is_some());
     world.node.stop().await;

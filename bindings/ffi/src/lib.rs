@@ -44,7 +44,7 @@ pub use options::{DhtMode, Options};
 pub use qr::{QrCode, draw_qr, draw_qr_png, read_qr_luma, read_qr_png};
 pub use records::{
     AccessKind, AppState, ChannelSummary, Member, Message, MessageState, NetworkKind, NetworkState,
-    Page, PollReport, PowerState, Wakeup, WakeupReason,
+    Page, PollReport, PowerState, Preference, StandbyBucket, Wakeup, WakeupReason,
 };
 pub use runtime::Cancellation;
 pub use vault::{KeyVault, VaultError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::power::{AppState, NetworkState, Plan, PowerState, Wakeup};
+use crate::power::{AppState, NetworkState, PowerState, Wakeup};
 use crate::store::StoreError;
 
 use super::inner::Inner;
@@ -94,10 +94,8 @@ impl Client {
     /// When to call [`Client::sync_once`] next; `None` in the foreground, where the client is live. A new client
     /// counts from when it was opened.
     pub fn next_wakeup(&self) -> Option<Wakeup> {
-        match lock(&self.inner().power).plan(self.now()) {
-            Plan::Live => None,
-            Plan::Wakeup(wakeup) => Some(wakeup),
-        }
+        let plan = lock(&self.inner().power).plan(self.now());
+        plan.wakeup.filter(|_| !plan.live)
     }
 
     /// Lets go of everything that the system takes amiss of a suspended app: ends live connections and running polls,

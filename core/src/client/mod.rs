@@ -56,7 +56,10 @@ use inner::Inner;
 use lifecycle::Handle;
 
 pub use crate::net::DhtMode;
-pub use crate::power::{AppState, NetworkKind, NetworkState, PowerState, Wakeup, WakeupReason};
+pub use crate::power::{
+    AppState, NetworkKind, NetworkState, Plan, PowerState, Preference, StandbyBucket, Usage,
+    UsagePeriod, UsageReport, UsageRow, Wakeup, WakeupReason,
+};
 pub use crate::store::MessageState;
 pub use error::Error;
 pub use events::Events;

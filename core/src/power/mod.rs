@@ -3,83 +3,17 @@
 //! In the foreground a client is live; in the background it holds no connection, because carrier NATs forget UDP in
 //! about 30 seconds, and wakes up now and then instead. The plan is the same for all phones as yet.
 
+mod plan;
+mod state;
+mod usage;
+
 use std::time::Duration;
 
 use crate::wire::time::UnixMillis;
 
-/// The battery, as the platform tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PowerState {
-    /// How full it is, from 0 to 100; `None` if that is not known.
-    pub battery_percent: Option<u8>,
-    /// Power comes from outside.
-    pub charging: bool,
-    /// The user has switched the platform's power saver on.
-    pub saver: bool,
-}
-
-/// What the phone is connected by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NetworkKind {
-    /// By nothing.
-    Offline,
-    /// A wireless LAN.
-    Wifi,
-    /// A mobile network.
-    Cellular,
-    /// Anything else, or not known.
-    #[default]
-    Other,
-}
-
-/// The network, as the platform tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NetworkState {
-    /// What the phone is connected by.
-    pub kind: NetworkKind,
-    /// Traffic costs money.
-    pub metered: bool,
-    /// In a foreign mobile network.
-    pub roaming: bool,
-}
-
-/// Whether a person looks at the app.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AppState {
-    /// On the screen.
-    Foreground,
-    /// Not on the screen, where every client begins.
-    #[default]
-    Background,
-}
-
-/// What a wake-up is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WakeupReason {
-    /// To ask the super nodes for what is new.
-    Sync,
-}
-
-/// When the app asks its platform to be woken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wakeup {
-    /// Not before this, by the client's clock.
-    pub at: UnixMillis,
-    /// How much later will do, so that the platform can wake several apps at once.
-    pub slack: Duration,
-    /// What it is for.
-    pub reasons: Vec<WakeupReason>,
-}
-
-/// What to do now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Keep a connection to each super node.
-    Live,
-    /// Hold none, and wake up then.
-    Wakeup(Wakeup),
-}
+pub use plan::{Plan, Wakeup, WakeupReason};
+pub use state::{AppState, NetworkKind, NetworkState, PowerState, Preference, StandbyBucket};
+pub use usage::{Usage, UsagePeriod, UsageReport, UsageRow};
 
 /// Turns what the platform tells into a plan.
 ///
@@ -145,15 +79,26 @@ impl Power {
     /// What to do, seen from `now`.
     pub fn plan(&mut self, now: UnixMillis) -> Plan {
         if self.app == AppState::Foreground {
-            return Plan::Live;
+            return Plan {
+                live: true,
+                wakeup: None,
+                keep_alive: None,
+                relay: false,
+            };
         }
         // A sync "later than now" is from before the clock was set back.
         self.synced = self.synced.min(now);
-        Plan::Wakeup(Wakeup {
-            at: self.synced.after(INTERVAL).max(now),
-            slack: SLACK,
-            reasons: vec![WakeupReason::Sync],
-        })
+        Plan {
+            live: false,
+            wakeup: Some(Wakeup {
+                at: self.synced.after(INTERVAL).max(now),
+                slack: SLACK,
+                reasons: vec![WakeupReason::Sync],
+                carries: vec![WakeupReason::Sync],
+            }),
+            keep_alive: None,
+            relay: false,
+        }
     }
 }
 
@@ -173,14 +118,12 @@ mod tests {
     }
 
     fn wakeup(power: &mut Power, now: UnixMillis) -> UnixMillis {
-        match power.plan(now) {
-            Plan::Wakeup(wakeup) => {
-                assert_eq!(wakeup.slack, minutes(5));
-                assert_eq!(wakeup.reasons, [WakeupReason::Sync]);
-                wakeup.at
-            }
-            Plan::Live => panic!("live in the background"),
-        }
+        let plan = power.plan(now);
+        assert!(!plan.live);
+        let wakeup = plan.wakeup.unwrap();
+        assert_eq!(wakeup.slack, minutes(5));
+        assert_eq!(wakeup.reasons, [WakeupReason::Sync]);
+        wakeup.at
     }
 
     #[test]
@@ -218,7 +161,7 @@ mod tests {
             !power.set_app_state(AppState::Foreground, START),
             "nothing new"
         );
-        assert_eq!(power.plan(START), Plan::Live);
+        assert!(power.plan(START).live);
         assert!(power.set_app_state(AppState::Background, START));
         assert_eq!(wakeup(&mut power, START), START.after(minutes(15)));
     }
@@ -246,8 +189,8 @@ mod tests {
         assert!(!power.set_power(PowerState::default()));
         assert!(power.set_power(PowerState {
             battery_percent: Some(3),
-            charging: false,
             saver: true,
+            ..PowerState::default()
         }));
         assert!(!power.set_network(NetworkState::default()));
         assert!(power.set_network(NetworkState {

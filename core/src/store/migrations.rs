@@ -32,10 +32,11 @@ pub(super) fn run(connection: &mut Connection, new_key: Option<&[u8]>) -> Result
     Ok(())
 }
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
 ];
 
 fn version(connection: &Connection) -> Result<i64, StoreError> {

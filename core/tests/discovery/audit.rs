@@ -119,7 +119,10 @@ impl Node {
                 }
             }
         }
-        Published { refusals }
+        Published {
+            refusals,
+            ..Published::default()
+        }
     }
 }
 

@@ -126,8 +126,11 @@ pub(super) fn response() -> Target {
         response::Kind::Position(Position {
             cursor: Bytes::from_static(&[1; 76]),
         }),
-        response::Kind::Published(Published { refusals }),
-        response::Kind::CaughtUp(CaughtUp {}),
+        response::Kind::Published(Published {
+            refusals,
+            ..Published::default()
+        }),
+        response::Kind::CaughtUp(CaughtUp::default()),
     ]
     .map(|kind| Response { kind: Some(kind) }.encode_to_vec());
     let body = move |data: &[u8]| {

@@ -156,7 +156,10 @@ fn apply(
                 };
                 refusals.extend(reason.map(|reason| refusal(index, reason)));
             }
-            Ok(answer(Kind::Published(Published { refusals })))
+            Ok(answer(Kind::Published(Published {
+                refusals,
+                ..Published::default()
+            })))
         }
         CheckedKind::Register { leases, introduced } => {
             let pseudonym = &request.pseudonym;

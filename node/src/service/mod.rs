@@ -545,7 +545,7 @@ impl Service {
 
 /// The frame that ends a catch-up.
 pub(crate) fn caught_up() -> Response {
-    answer(Kind::CaughtUp(CaughtUp {}))
+    answer(Kind::CaughtUp(CaughtUp::default()))
 }
 
 /// What a request takes from its client's allowance: items and bytes.
