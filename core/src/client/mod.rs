@@ -3,8 +3,9 @@
 //! A [`Client`] is one profile. Methods that touch only the phone are plain functions that take some milliseconds
 //! (keep them off the thread that draws); [`Client::poll`], [`Client::wait_delivered`] and [`Client::live`] speak
 //! with super nodes and need a tokio runtime. What happens is told by [`Client::events`]. On a phone,
-//! [`Client::set_app_state`], [`Client::set_network`] and [`Client::suspend`] follow the platform,
-//! [`Client::next_wakeup`] says when to call [`Client::sync_once`], and a [`KeyVault`] keeps the storage key.
+//! [`Client::set_app_state`], [`Client::set_network`], [`Client::set_power`] and [`Client::suspend`] follow the platform,
+//! [`Client::next_wakeup`] says when to call [`Client::sync_once`], [`Client::usage`] what was spent, and a [`KeyVault`]
+//! keeps the storage key.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod battery;
 mod comparison;
 mod conversation;
 pub mod engine;
@@ -37,6 +39,7 @@ mod nodes;
 mod poll;
 mod rescue;
 mod round;
+mod spending;
 mod types;
 mod vault;
 
@@ -418,6 +421,7 @@ impl Client {
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let done = work(&mut self.engine(), self.now())?;
+        self.inner().replan();
         self.inner().wake();
         Ok(done)
     }

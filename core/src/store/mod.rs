@@ -16,6 +16,8 @@ mod nodes;
 mod outbox;
 mod rotations;
 mod searches;
+mod unfetched;
+mod usage;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -34,6 +36,8 @@ pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
+pub use unfetched::{MAX_UNFETCHED, Unfetched};
+pub use usage::{StoredHabits, UsageEntry};
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

@@ -7,6 +7,7 @@
 mod announcing;
 mod audits;
 mod channels;
+mod dues;
 mod expiry;
 mod ingest;
 mod introductions;
@@ -17,7 +18,9 @@ mod node_records;
 mod nodes;
 mod outgoing;
 mod rotation;
+mod usage;
 mod view;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -40,6 +43,7 @@ pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use view::Delivery;
+pub use waiting::Waiting;
 
 /// A profile and what it does over time.
 pub struct Engine {
