@@ -156,10 +156,7 @@ fn apply(
                 };
                 refusals.extend(reason.map(|reason| refusal(index, reason)));
             }
-            Ok(answer(Kind::Published(Published {
-                refusals,
-                ..Published::default()
-            })))
+            Ok(answer(Kind::Published(Published { refusals })))
         }
         CheckedKind::Register { leases, introduced } => {
             let pseudonym = &request.pseudonym;
