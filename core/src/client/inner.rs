@@ -54,6 +54,8 @@ pub(super) struct Scope {
     pub(super) large: bool,
     /// Those that wait are fetched.
     pub(super) resync: bool,
+    /// It is enough to hear that nothing is new.
+    pub(super) may_be_empty: bool,
 }
 
 /// The socket and, by node, what the next connection resumes with.
@@ -239,6 +241,7 @@ impl Inner {
         Scope {
             large: urgent || power.meets(Needs::Unmetered),
             resync: urgent || carries.contains(&WakeupReason::Resync),
+            may_be_empty: reason == WakeupReason::Sync && carries == [WakeupReason::Sync],
         }
     }
 

@@ -37,6 +37,7 @@ mod lines;
 mod live;
 mod nodes;
 mod poll;
+mod probe;
 mod rescue;
 mod round;
 mod spending;

@@ -11,6 +11,7 @@ use crate::power::WakeupReason;
 
 use super::engine::{Delivery, Observation};
 use super::inner::Scope;
+use super::probe::{self, Probed};
 use super::round::Round;
 use super::{Client, Error, Notice, PollReport, lock, rescue};
 
@@ -27,9 +28,11 @@ impl Client {
         self.inner().unless_stopped(exchange).await
     }
 
-    /// A poll that ends within about `budget`, for a wake-up in the background: it carries what [`Client::plan`] says.
-    /// When the time is over it gives what was received and stored so far, and [`PollReport::complete`] is false; the
-    /// next poll goes on from there. Without a network nothing is tried: it ends at once, and is not complete.
+    /// A poll that ends within about `budget`, for a wake-up in the background: it carries what [`Client::plan`] says. If
+    /// that is only to hear whether there is anything new, one datagram asks the polled node, and a connection is made if
+    /// there is; in any case once in six hours. When the time is over it gives what was received and stored so far, and
+    /// [`PollReport::complete`] is false; the next poll goes on from there. Without a network nothing is tried: it ends
+    /// at once, and is not complete.
     ///
     /// On a network that costs, bodies above 8 KiB are noted only. They come with the next wake-up on Wi-Fi while
     /// charging, 6 hours later at the latest, or as soon as the app is on the screen.
@@ -40,9 +43,9 @@ impl Client {
         self.wake_up(WakeupReason::Sync, budget).await
     }
 
-    /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. A push carries no
-    /// content, so whatever `payload` holds is ignored. If many came for nothing, this one is not followed at once: the
-    /// report is not complete then, and [`Client::next_wakeup`] says when.
+    /// A wake-up by push: a poll by connection, within 25 seconds, as platforms grant about 30. A push carries no content,
+    /// so whatever `payload` holds is ignored. If many came for nothing, this one is not followed at once: the report is
+    /// not complete then, and [`Client::next_wakeup`] says when.
     ///
     /// # Errors
     /// As [`Client::poll`].
@@ -125,6 +128,15 @@ impl Client {
             reason,
             scope: scope?,
         };
+        let mut probe = PollReport::default();
+        if asked.scope.may_be_empty {
+            let (probed, report) = probe::probe(inner, deadline).await?;
+            if probed == Probed::Nothing {
+                inner.ended(true).await;
+                return Ok(report);
+            }
+            probe = report;
+        }
         // Half of the time is for the DHT, and for those that are found there.
         let give_up = deadline
             .filter(|_| self.inner().dht.is_on())
@@ -140,7 +152,10 @@ impl Client {
         }
         let reached = result.as_ref().is_ok_and(|report| report.nodes_reached > 0);
         inner.ended(reached).await;
-        result
+        result.map(|mut report| {
+            report.take_up(probe);
+            report
+        })
     }
 
     /// Whether a poll reached nobody, and the DHT then gave nodes to ask instead.
@@ -214,6 +229,8 @@ impl PollReport {
     fn take_up(&mut self, earlier: Self) {
         self.bytes_sent += earlier.bytes_sent;
         self.bytes_received += earlier.bytes_received;
+        self.probes_sent += earlier.probes_sent;
+        self.probes_received += earlier.probes_received;
         self.messages.extend(earlier.messages);
         self.expired.extend(earlier.expired);
         for notice in earlier.notices {

@@ -6,6 +6,9 @@
 //! and the client with its pseudonym at that node. A client that was connected before sends its first
 //! request in early data, which the network may replay: it must be harmless when received twice.
 //!
+//! A [`ProbeSocket`] asks a node by one datagram whether there is anything new; a [`ProbeHandler`] answers on the node's own
+//! port.
+//!
 //! With the cargo feature `dht`, a `Dht` reads and writes mutable items of the BitTorrent mainline DHT.
 //!
 //! Nothing here keeps a connection alive unless its caller asks for that. A node never wakes an idle phone. What a
@@ -17,6 +20,7 @@ mod dialer;
 mod endpoint;
 mod error;
 mod meter;
+mod probe;
 mod socket;
 mod stream;
 mod tls;
@@ -29,6 +33,8 @@ pub use self::{
     endpoint::{Incoming, NodeEndpoint, NodeOptions},
     error::NetError,
     meter::{Meter, header_bytes},
+    probe::ProbeSocket,
+    socket::{ProbeHandler, ProbePath, ProbeSender},
     stream::{FrameReceiver, FrameSender},
 };
 

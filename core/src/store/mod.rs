@@ -18,6 +18,7 @@ mod rotations;
 mod searches;
 mod unfetched;
 mod usage;
+mod tickets;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -38,6 +39,7 @@ pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
 pub use unfetched::{MAX_UNFETCHED, Unfetched};
 pub use usage::{StoredHabits, UsageEntry};
+pub use tickets::{StoredTicket, TicketRow};
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

@@ -17,6 +17,7 @@ mod node_lists;
 mod node_records;
 mod nodes;
 mod outgoing;
+mod probing;
 mod rotation;
 mod usage;
 mod view;
@@ -42,6 +43,7 @@ pub use leases::Registration;
 pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
+pub use probing::Asking;
 pub use view::Delivery;
 pub use waiting::Waiting;
 
