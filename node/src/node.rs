@@ -20,7 +20,7 @@ use crate::{
     http,
     identity::DataDir,
     metrics::Metrics,
-    server::{Dialling, Server},
+    server::{Dialling, Pushing, Server},
     service::Service,
     store::Store,
 };
@@ -70,6 +70,10 @@ impl Node {
         if config.trust_clock {
             service.trust_clock();
         }
+        let pushing = Pushing::new(&config.push, &secret, link.host())?;
+        if let Some(pushing) = &pushing {
+            service.offer_push(pushing.offer(), clock.now())?;
+        }
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {
             Some(addr) => {
@@ -83,7 +87,7 @@ impl Node {
             listen,
             dht: config.dht,
         };
-        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling)?;
+        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling, pushing)?;
         Ok(Self {
             server,
             endpoint,

@@ -177,6 +177,13 @@ impl Inner {
         }
     }
 
+    /// Notes for the plan whether a push wakes this phone.
+    pub(super) fn note_push(&self, engine: &mut Engine) -> Result<(), Error> {
+        let available = engine.push_available()?;
+        lock(&self.power).set_push(available);
+        Ok(())
+    }
+
     /// Notes for the plan that the nodes were asked.
     pub(super) fn synced(&self) {
         lock(&self.power).synced(self.clock.now());

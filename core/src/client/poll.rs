@@ -1,5 +1,6 @@
 //! Exchanges with the super nodes that end: polls, with or without a time limit, and waiting for delivery.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -33,13 +34,14 @@ impl Client {
             .await
     }
 
-    /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. A push carries no
-    /// content, so whatever `payload` holds is ignored.
+    /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. `payload` is what the push
+    /// service brought, decrypted with the key of the subscription. It carries no content; a node's challenge
+    /// ([`Client::set_push`]) is brought back to it, and anything else is a wake-up.
     ///
     /// # Errors
     /// As [`Client::poll`].
     pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
-        let _ = payload;
+        self.take_push(payload).await?;
         self.sync_once(PUSH_BUDGET).await
     }
 
@@ -98,6 +100,12 @@ impl Client {
                 report
             });
         }
+        let inner = Arc::clone(self.inner());
+        let noting = self
+            .inner()
+            .blocking(move |engine, _| inner.note_push(engine));
+        // Another node may be polled now. What the plan does not hear now it hears after the next poll.
+        let _ = noting.await;
         // Also if no node answered: asking sooner would only wake the radio more often.
         self.inner().synced();
         result

@@ -23,6 +23,8 @@ pub struct Power {
     power: PowerState,
     network: NetworkState,
     app: AppState,
+    /// A push wakes this phone when something comes.
+    push: bool,
     /// Live connections that have caught up.
     connections: usize,
     synced: UnixMillis,
@@ -35,6 +37,7 @@ impl Power {
             power: PowerState::default(),
             network: NetworkState::default(),
             app: AppState::default(),
+            push: false,
             connections: 0,
             synced: now,
         }
@@ -57,6 +60,11 @@ impl Power {
             self.synced = now;
         }
         std::mem::replace(&mut self.app, state) != state
+    }
+
+    /// Takes in whether a push wakes this phone when something comes; returns whether that is new.
+    pub fn set_push(&mut self, available: bool) -> bool {
+        std::mem::replace(&mut self.push, available) != available
     }
 
     /// Notes that a live connection has caught up at `now`.

@@ -14,6 +14,7 @@ mod migrations;
 mod named_nodes;
 mod nodes;
 mod outbox;
+mod pushes;
 mod rotations;
 mod searches;
 
@@ -32,6 +33,7 @@ pub use messages::{MessageState, NewMessage, Page, StoredMessage};
 pub use named_nodes::{NamedNode, Told};
 pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
+pub use pushes::{Push, PushStage, StoredPush};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
 

@@ -13,6 +13,7 @@ mod digest;
 mod load;
 mod neighbours;
 mod network;
+mod push;
 mod reconcile;
 mod register;
 mod seen;
@@ -29,8 +30,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
-            request, response::Kind,
+            Announce, CaughtUp, Fetch, Load, Publish, Push, Reason, Reconcile, Request, Response,
+            push::Kind as PushKind, request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -45,6 +46,7 @@ use self::{
     digest::{Answered, DigestQuery, ListQuery},
     load::LoadMeter,
     neighbours::Neighbours,
+    push::Wakeups,
     reconcile::Reconciliations,
     register::Rules,
     seen::Seen,
@@ -56,9 +58,11 @@ use crate::{
 };
 
 pub use self::network::Network;
+pub(crate) use self::network::is_local_host;
 pub(crate) use self::{
     check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
+    push::{Delivery, PushOffer},
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
@@ -89,6 +93,7 @@ pub struct Service {
     load: LoadMeter,
     neighbours: Neighbours,
     reconciliations: Reconciliations,
+    wakeups: Wakeups,
     clock: ClockGuard,
 }
 
@@ -114,6 +119,7 @@ pub(crate) enum Read {
         id: EnvelopeId,
     },
     Announce(Announce),
+    Push(Push),
     Digest(DigestQuery),
     List(ListQuery),
 }
@@ -142,6 +148,7 @@ impl Service {
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
+            wakeups: Wakeups::default(),
             clock: ClockGuard::new(store.kept_time()),
             metrics,
             store,
@@ -299,6 +306,7 @@ impl Service {
         self.reconciliations.expire(now);
         self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
+        self.note_pushes();
     }
 
     /// What is counted.
@@ -375,6 +383,10 @@ impl Service {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
             request::Kind::Announce(announce) => Admitted::Read(Read::Announce(announce)),
+            request::Kind::Push(_) if session.early => {
+                Admitted::Answer(self.refuse(Reason::EarlyData, now))
+            }
+            request::Kind::Push(push) => Admitted::Read(Read::Push(push)),
             request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
         }
     }
@@ -441,12 +453,14 @@ impl Service {
 
     /// Answers from the store, and charges for what there is to read before it is read.
     pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
-        if let Read::Announce(announce) = read {
-            return self.announce(session, now, announce);
+        match read {
+            Read::Announce(announce) => return self.announce(session, now, announce),
+            Read::Push(push) => return self.push(session, now, push),
+            Read::Fetch { .. } | Read::Digest(_) | Read::List(_) => {}
         }
         let answered = self.store.read(|reader| {
             let envelopes = match read {
-                Read::Fetch { .. } | Read::Announce(_) => 0,
+                Read::Fetch { .. } | Read::Announce(_) | Read::Push(_) => 0,
                 Read::Digest(query) => query.envelopes(reader, session, now)?,
                 Read::List(query) => query.envelopes(reader, session, now)?,
             };
@@ -460,7 +474,7 @@ impl Service {
             }
             match read {
                 Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
-                Read::Announce(_) => Ok(Err(Reason::Malformed)),
+                Read::Announce(_) | Read::Push(_) => Ok(Err(Reason::Malformed)),
                 Read::Digest(query) => query.answer(reader, session, now),
                 Read::List(query) => query.answer(reader, session, now),
             }
@@ -482,6 +496,7 @@ impl Service {
         now: UnixMillis,
         cursor: &[u8],
     ) -> Result<(Response, CatchUp), StoreError> {
+        self.polled(&session.pseudonym, now);
         let end = self.store.end();
         let begun = self.store.read(|reader| {
             CatchUp::begin(reader, &self.cursors, session.pseudonym, end, now, cursor)
@@ -570,6 +585,9 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             (signatures.max(1), 0)
         }
         request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
+        request::Kind::Push(Push {
+            kind: Some(PushKind::WebPush(_) | PushKind::Gateway(_)),
+        }) => (CHALLENGE_PRICE, 0),
         _ => (1, 0),
     }
 }
@@ -626,5 +644,7 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
 
 /// A false signature costs as much work as about this many good ones.
 const FORGERY_PRICE: usize = 20;
+/// Setting where to push makes the node send a request to a host of the client's choice.
+const CHALLENGE_PRICE: usize = 100;
 /// Envelopes that are summed up or listed for the price of one item.
 const ENVELOPES_PER_ITEM: u64 = 64;

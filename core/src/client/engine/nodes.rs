@@ -241,7 +241,7 @@ impl Engine {
             let work = self.work(&key, now)?;
             // One more copy is enough.
             let copies = work.outbox && Some(key) == targets;
-            if work.leases || work.releases || work.announces || copies {
+            if work.leases || work.releases || work.announces || work.push || copies {
                 wanted.push(key);
             }
         }
