@@ -20,7 +20,7 @@ use crate::{
     http,
     identity::DataDir,
     metrics::Metrics,
-    server::{Answering, Dialling, Server},
+    server::{Answering, Dialling, Pushing, Server},
     service::Service,
     store::Store,
 };
@@ -71,6 +71,10 @@ impl Node {
         if config.trust_clock {
             service.trust_clock();
         }
+        let pushing = Pushing::new(&config.push, &secret, link.host())?;
+        if let Some(pushing) = &pushing {
+            service.offer_push(pushing.offer(), clock.now())?;
+        }
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {
             Some(addr) => {
@@ -90,6 +94,7 @@ impl Node {
             clock,
             dialling,
             questions,
+            pushing,
         )?;
         Ok(Self {
             server,

@@ -205,6 +205,7 @@ impl Conversation {
                 Step::Sync => self.sync(&mut session).await,
                 Step::Release => self.release(&mut session).await,
                 Step::Announce => self.announce(&mut session).await,
+                Step::Push => self.push(&mut session).await,
                 Step::Publish => self.publish(&mut session).await,
             };
             match done {
@@ -248,6 +249,7 @@ impl Conversation {
                 Step::Sync => session.caught_up(),
                 Step::Release => self.release(&mut session).await?,
                 Step::Announce => self.announce(&mut session).await?,
+                Step::Push => self.push(&mut session).await?,
                 Step::Publish => self.publish(&mut session).await?,
             }
         }
@@ -339,6 +341,43 @@ impl Conversation {
             }
         }
         session.announced();
+        Ok(())
+    }
+
+    /// Tells the node how to wake us, or brings back what came by push. A refusal is nothing to tell a person of: the app
+    /// sees it in [`super::PushStatus`].
+    async fn push(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let telling = self
+            .inner
+            .blocking(move |engine, now| engine.push(&node, now))
+            .await?;
+        if let Some(telling) = telling {
+            let answer = self.ask(&telling.request).await?;
+            if !matches!(
+                answer,
+                response::Kind::Pushing(_) | response::Kind::Refused(_)
+            ) {
+                return Err(protocol(node));
+            }
+            let inner = Arc::clone(&self.inner);
+            self.storing(move |engine, now| {
+                match &answer {
+                    response::Kind::Pushing(answer) => {
+                        engine.pushing(&node, &telling, answer, now)?;
+                    }
+                    response::Kind::Refused(refused) => {
+                        engine.push_refused(&node, &telling, refused.reason(), now)?;
+                    }
+                    _ => {}
+                }
+                inner.note_push(engine)?;
+                Ok(((), Vec::new()))
+            })
+            .await?;
+        }
+        session.pushed();
         Ok(())
     }
 

@@ -314,6 +314,13 @@ impl Inner {
         count(&self.ticks);
     }
 
+    /// Notes for the plan whether a push wakes this phone.
+    pub(super) fn note_push(&self, engine: &mut Engine) -> Result<(), Error> {
+        let available = engine.push_available()?;
+        lock(&self.power).set_push(available);
+        Ok(())
+    }
+
     /// There may be something to send.
     pub(super) fn wake(&self) {
         count(&self.queued);

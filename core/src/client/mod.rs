@@ -38,6 +38,7 @@ mod live;
 mod nodes;
 mod poll;
 mod probe;
+mod push;
 mod rescue;
 mod round;
 mod spending;
@@ -69,6 +70,7 @@ pub use error::Error;
 pub use events::Events;
 pub use live::Live;
 pub use nodes::{NodeLoad, NodeState, NodeStatus};
+pub use push::{PushState, PushStatus, PushTarget, PushTrouble};
 pub use types::{ChannelSummary, Event, Member, Message, Notice, PollReport};
 pub use vault::{KeyVault, VaultError};
 
@@ -188,11 +190,10 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        Self(Arc::new(Handle::new(Inner::new(
-            engine,
-            options.clock,
-            options.dht,
-        ))))
+        let inner = Inner::new(engine, options.clock, options.dht);
+        // What cannot be read now is read after the first poll.
+        let _ = inner.note_push(&mut lock(&inner.engine));
+        Self(Arc::new(Handle::new(inner)))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.

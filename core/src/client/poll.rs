@@ -43,16 +43,17 @@ impl Client {
         self.wake_up(WakeupReason::Sync, budget).await
     }
 
-    /// A wake-up by push: a poll by connection, within 25 seconds, as platforms grant about 30. A push carries no content,
-    /// so whatever `payload` holds is ignored. If many came for nothing, this one is not followed at once: the report is
-    /// not complete then, and [`Client::next_wakeup`] says when.
+    /// A wake-up by push: a poll by connection, within 25 seconds, as platforms grant about 30. `payload` is what the push
+    /// service brought, decrypted with the key of the subscription. It carries no content; a node's challenge
+    /// ([`Client::set_push`]) is brought back to it, and anything else is a wake-up. If many came for nothing, this one is
+    /// not followed at once: the report is not complete then, and [`Client::next_wakeup`] says when.
     ///
     /// # Errors
     /// As [`Client::poll`].
     pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
-        let _ = payload;
+        let challenged = self.take_push(payload).await?;
         let goes = lock(&self.inner().power).pushed(self.now());
-        if !goes {
+        if !goes && !challenged {
             self.inner().replan();
             return Ok(PollReport::default());
         }

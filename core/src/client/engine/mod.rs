@@ -18,6 +18,7 @@ mod node_records;
 mod nodes;
 mod outgoing;
 mod probing;
+mod push;
 mod rotation;
 mod usage;
 mod view;
@@ -44,6 +45,7 @@ pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use probing::Asking;
+pub use push::Telling;
 pub use view::Delivery;
 pub use waiting::Waiting;
 

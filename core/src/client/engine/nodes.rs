@@ -245,7 +245,8 @@ impl Engine {
             // One more copy is enough.
             let copies = work.outbox && Some(key) == targets;
             let large = resync && self.has_waiting(&key)?;
-            if work.leases || work.releases || work.announces || copies || large {
+            let due = work.leases || work.releases || work.announces || work.push;
+            if due || copies || large {
                 wanted.push(key);
             }
         }
