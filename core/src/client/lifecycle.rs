@@ -67,13 +67,13 @@ impl Drop for Handle {
 impl Client {
     /// Tells how the battery stands. Nothing depends on it as yet.
     pub fn set_power(&self, state: PowerState) {
-        lock(&self.inner().power).set_power(state);
+        lock(&self.inner().power).set_power(state, self.now());
     }
 
     /// Tells by what the phone is connected. If that is new, live connections and running polls move to a new socket at once
     /// (QUIC migration), and a live connection that is lost on the way is made anew after 2 seconds.
     pub fn set_network(&self, state: NetworkState) {
-        let changed = lock(&self.inner().power).set_network(state);
+        let changed = lock(&self.inner().power).set_network(state, self.now());
         if changed {
             self.inner().network_changed();
         }
