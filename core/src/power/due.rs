@@ -66,11 +66,13 @@ impl Dues {
         self.0.iter().map(|(reason, task)| (*reason, task))
     }
 
-    /// An attempt begins: it is one for all that is due.
-    pub(super) fn attempted(&mut self, now: UnixMillis) {
-        for task in self.0.values_mut().filter(|task| task.due.from <= now) {
-            task.tries = task.tries.saturating_add(1);
-            task.tried = now;
+    /// An attempt begins, which is one for all that it carries.
+    pub(super) fn attempted(&mut self, carries: &[WakeupReason], now: UnixMillis) {
+        for reason in carries {
+            if let Some(task) = self.0.get_mut(reason) {
+                task.tries = task.tries.saturating_add(1);
+                task.tried = now;
+            }
         }
     }
 

@@ -216,7 +216,8 @@ impl Power {
         }
         self.asked = now;
         self.ran = Some(now);
-        self.dues.attempted(now);
+        let carries = self.carries(now);
+        self.dues.attempted(&carries, now);
     }
 
     /// A node answered at `now`.

@@ -35,7 +35,7 @@ impl Tempo {
                     least: 0.7,
                 },
                 slack: minutes(2),
-                safety: minutes(2 * 60),
+                safety: minutes(6 * 60),
             },
             Preference::Balanced => Self {
                 daily: 64.0,
@@ -46,7 +46,7 @@ impl Tempo {
                     least: 0.4,
                 },
                 slack: minutes(5),
-                safety: minutes(4 * 60),
+                safety: minutes(12 * 60),
             },
             Preference::Frugal => Self {
                 daily: 25.0,
@@ -57,7 +57,7 @@ impl Tempo {
                     least: 0.2,
                 },
                 slack: minutes(15),
-                safety: minutes(8 * 60),
+                safety: minutes(24 * 60),
             },
         }
     }
