@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::radio::{Packet, Profile, Spent, milliampere_hours};
+use ailurus::power::radio::Energy;
+
+use super::radio::{Packet, Profile, Spent};
 
 /// A course of days.
 #[derive(Debug, Default)]
@@ -28,43 +30,40 @@ pub struct Outcome {
     pub high_s: f64,
     /// A day, both ways, IP headers included.
     pub bytes: f64,
-    /// A day.
-    pub joules: f64,
+    /// A day, above what an idle radio takes.
+    pub milliampere_hours: f64,
     /// What the radio takes anyway, a day.
-    pub idle_joules: f64,
+    pub idle_milliampere_hours: f64,
     /// In seconds; `None` without messages.
     pub delay_median_s: Option<f64>,
     pub delay_p95_s: Option<f64>,
     pub messages: usize,
-    /// Wake-ups, joules and bytes a day by reason.
-    pub by_reason: Vec<(&'static str, f64, f64, f64)>,
+    /// A day, by reason.
+    pub by_reason: Vec<Share>,
+}
+
+/// What a reason costs a day.
+#[derive(Debug)]
+pub struct Share {
+    pub reason: &'static str,
+    pub wakeups: f64,
+    pub milliampere_hours: f64,
+    pub bytes: f64,
 }
 
 impl Outcome {
-    /// Of the days from `from` to `end`, both midnights; what came before only prepares.
-    pub fn of(course: &Course, profile: &Profile, from: Duration, end: Duration) -> Self {
-        let first = course.packets.partition_point(|packet| packet.at < from);
+    /// Of the days until `end`, a midnight.
+    pub fn of(course: &Course, profile: &Profile, end: Duration) -> Self {
         let last = course.packets.partition_point(|packet| packet.at < end);
-        let packets: Vec<Packet> = course
-            .packets
-            .get(first..last)
-            .unwrap_or_default()
-            .iter()
-            .map(|packet| Packet {
-                at: packet.at.saturating_sub(from),
-                ..*packet
-            })
-            .collect();
-        let lasts = end.saturating_sub(from);
-        let days = lasts.as_secs_f64() / DAY_S;
-        let spent = profile.spend(&packets, lasts);
-        let total = spent.total();
+        let packets = course.packets.get(..last).unwrap_or_default();
+        let days = end.as_secs_f64() / DAY_S;
+        let spent = profile.spend(packets, end);
+        let total = spent.total;
         let night = spent.wakeups.iter().filter(|at| is_night(**at)).count() as f64;
         let all = spent.wakeups.len() as f64;
         let mut delays: Vec<f64> = course
             .delays
             .iter()
-            .filter(|(at, _)| (from..end).contains(at))
             .map(|(_, delay)| delay.as_secs_f64())
             .collect();
         delays.sort_by(f64::total_cmp);
@@ -74,31 +73,32 @@ impl Outcome {
             wakeups: all / days / 24.0,
             high_s: total.high.as_secs_f64() / days,
             bytes: (total.sent + total.received) as f64 / days,
-            joules: total.joules / days,
-            idle_joules: spent.idle_joules / days,
+            milliampere_hours: total.mah() / days,
+            idle_milliampere_hours: charge(spent.idle_joules) / days,
             delay_median_s: quantile(&delays, 0.5),
             delay_p95_s: quantile(&delays, 0.95),
             messages: delays.len(),
             by_reason: reasons(&spent, days),
         }
     }
-
-    /// A day, above what an idle radio takes.
-    pub fn milliampere_hours(&self) -> f64 {
-        milliampere_hours(self.joules)
-    }
 }
 
-fn reasons(spent: &Spent, days: f64) -> Vec<(&'static str, f64, f64, f64)> {
-    let rows = spent.by_reason.iter().map(|(reason, cost)| {
-        (
-            *reason,
-            cost.wakeups as f64 / days,
-            cost.joules / days,
-            (cost.sent + cost.received) as f64 / days,
-        )
+fn charge(joules: f64) -> f64 {
+    Energy {
+        joules,
+        ..Energy::default()
+    }
+    .mah()
+}
+
+fn reasons(spent: &Spent, days: f64) -> Vec<Share> {
+    let shares = spent.by_reason.iter().map(|(reason, cost)| Share {
+        reason,
+        wakeups: cost.wakeups as f64 / days,
+        milliampere_hours: cost.mah() / days,
+        bytes: (cost.sent + cost.received) as f64 / days,
     });
-    rows.collect()
+    shares.collect()
 }
 
 /// From 23 to 7 o'clock.
@@ -135,19 +135,17 @@ mod tests {
                 })
                 .collect(),
             delays: vec![
-                (Duration::from_secs(1), Duration::from_secs(9)),
                 (Duration::from_secs(90_000), Duration::from_secs(60)),
+                (Duration::from_secs(90_010), Duration::from_secs(50)),
             ],
             ..Course::default()
         };
-        // The second day and the third; the first one only prepares.
-        let day = Duration::from_secs(86_400);
-        let outcome = Outcome::of(&course, &LTE_2012, day, 3 * day);
-        assert_eq!(outcome.wakeups_by_night, 1.0 / 2.0 / 8.0);
+        let outcome = Outcome::of(&course, &LTE_2012, Duration::from_secs(2 * 86_400));
+        assert_eq!(outcome.wakeups_by_night, 3.0 / 2.0 / 8.0);
         assert_eq!(outcome.wakeups_by_day, 2.0 / 2.0 / 16.0);
-        assert_eq!(outcome.bytes, 150.0);
-        assert!((outcome.joules - 1.5 * 11.06).abs() < 0.01);
-        assert_eq!((outcome.messages, outcome.delay_median_s), (1, Some(60.0)));
+        assert_eq!(outcome.bytes, 250.0);
+        assert!((outcome.milliampere_hours - 2.5 * 0.80).abs() < 0.02);
+        assert_eq!((outcome.messages, outcome.delay_median_s), (2, Some(60.0)));
         assert_eq!(outcome.by_reason.len(), 1);
     }
 

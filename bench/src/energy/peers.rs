@@ -273,7 +273,7 @@ const SMP_BLOCK: u32 = 16_384 + 12 * TLS;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::radio::{LTE_2012, milliampere_hours};
+    use crate::radio::LTE_2012;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -288,7 +288,7 @@ mod tests {
             let course = peer.run(&[], HOUR);
             let spent = LTE_2012.spend(&course.packets, HOUR);
             assert_eq!(spent.wakeups.len(), wakeups, "{name}");
-            let charge_here = milliampere_hours(spent.total().joules);
+            let charge_here = spent.total.mah();
             // 16 KiB blocks and several round trips cost a little more.
             let more = charge_here / charge;
             assert!((0.95..1.1).contains(&more), "{name}: {charge_here}");

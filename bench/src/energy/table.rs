@@ -25,7 +25,7 @@ pub fn print(rows: &[(String, Outcome, bool)]) {
             outcome.wakeups_by_night,
             outcome.high_s,
             outcome.bytes,
-            figure(outcome.milliampere_hours()),
+            figure(outcome.milliampere_hours),
             delay(outcome.delay_median_s),
             delay(outcome.delay_p95_s),
         );
@@ -35,10 +35,13 @@ pub fn print(rows: &[(String, Outcome, bool)]) {
         if !ours {
             continue;
         }
-        for (reason, wakeups, joules, bytes) in &outcome.by_reason {
+        for share in &outcome.by_reason {
             println!(
-                "{title:width$}  {reason:<13} {wakeups:>6.1} wake-ups {:>8.1} J {bytes:>9.0} bytes",
-                joules
+                "{title:width$}  {:<13} {:>6.1} wake-ups {:>8} mAh {:>9.0} bytes",
+                share.reason,
+                share.wakeups,
+                figure(share.milliampere_hours),
+                share.bytes
             );
         }
     }

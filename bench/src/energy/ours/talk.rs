@@ -35,11 +35,12 @@ pub struct Brought {
 
 /// All there is to do: leases, what is new, announcements, the outbox.
 pub fn talk(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<Brought, Failure> {
+    let session = session(engine)?;
     let mut talk = Talk {
         engine,
         node,
         now,
-        session: session(engine)?,
+        session,
         brought: Brought::default(),
     };
     talk.run()?;
@@ -51,11 +52,12 @@ pub fn talk(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<Bro
 
 /// Seals and publishes what waits, without asking for anything: for those who only write.
 pub fn publish(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<(), Failure> {
+    let session = session(engine)?;
     let mut talk = Talk {
         engine,
         node,
         now,
-        session: session(engine)?,
+        session,
         brought: Brought::default(),
     };
     talk.publish()
@@ -91,10 +93,11 @@ impl Talk<'_> {
                     for registration in self.engine.register(&key, &EXPORTER, now)? {
                         for answer in self.ask(&registration.request) {
                             let response::Kind::Registered(answer) = answer else {
-                                return Err(format!("the node does not register: {answer:?}").into());
+                                return Err(
+                                    format!("the node does not register: {answer:?}").into()
+                                );
                             };
-                            let told =
-                                self.engine.registered(&key, &registration, &answer, now)?;
+                            let told = self.engine.registered(&key, &registration, &answer, now)?;
                             self.hear(told);
                         }
                     }

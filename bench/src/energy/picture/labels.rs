@@ -54,7 +54,12 @@ fn tries(mark: &Box, width: f64) -> Vec<Box> {
     for step in 0_u32..12 {
         let away = f64::from(step) * STEP;
         for y in [middle - away, middle + away] {
-            for (x, near) in [(right, away < HEIGHT), (right + 14.0, true), (left, away < HEIGHT), (mark.x, true)] {
+            for (x, near) in [
+                (right, away < HEIGHT),
+                (right + 14.0, true),
+                (left, away < HEIGHT),
+                (mark.x, true),
+            ] {
                 if near {
                     tries.push(Box {
                         x,

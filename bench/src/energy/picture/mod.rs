@@ -50,13 +50,18 @@ struct Scale {
 impl Scale {
     /// Room for all points.
     fn around(points: &[Point]) -> Self {
-        let charges = points.iter().map(|point| point.milliampere_hours.max(LEAST_CHARGE));
+        let charges = points
+            .iter()
+            .map(|point| point.milliampere_hours.max(LEAST_CHARGE));
         let (mut low, mut high) = (f64::MAX, f64::MIN_POSITIVE);
         for charge in charges {
             low = low.min(charge);
             high = high.max(charge);
         }
-        let last = points.iter().map(|point| point.p95_s).fold(3_600.0, f64::max);
+        let last = points
+            .iter()
+            .map(|point| point.p95_s)
+            .fold(3_600.0, f64::max);
         Self {
             charge: (nice(low / 1.5, f64::floor), nice(high * 1.5, f64::ceil)),
             delay: (LEAST_DELAY_S, (last * 2.0).max(2.0 * 3_600.0)),
@@ -183,7 +188,9 @@ fn labelled(svg: &mut String, scale: &Scale, points: &[Point]) -> Vec<Box> {
         .collect();
     let sizes: Vec<f64> = points
         .iter()
-        .map(|point| label(point).chars().count() as f64 * CHARACTER + if point.ours { 12.0 } else { 0.0 })
+        .map(|point| {
+            label(point).chars().count() as f64 * CHARACTER + if point.ours { 12.0 } else { 0.0 }
+        })
         .collect();
     let page = Box {
         x: LEFT + 2.0,
@@ -357,7 +364,8 @@ mod tests {
         assert!(svg.contains("x &lt; y") && !svg.contains("NaN"));
         for element in ["svg", "style", "text", "title", "desc"] {
             let (opened, closed) = (format!("<{element}"), format!("</{element}>"));
-            let opened = svg.matches(&format!("{opened} ")).count() + svg.matches(&format!("{opened}>")).count();
+            let opened = svg.matches(&format!("{opened} ")).count()
+                + svg.matches(&format!("{opened}>")).count();
             assert_eq!(opened, svg.matches(&closed).count(), "{element}");
         }
     }

@@ -129,7 +129,10 @@ mod tests {
         }
         for bytes in ["0", "-3", "1.5", "99999999999", "[]"] {
             let text = format!("\n{{\"t\":1,\"bytes\":{bytes}}}");
-            assert!(told(&text).starts_with("line 2, field `bytes`: "), "{bytes}");
+            assert!(
+                told(&text).starts_with("line 2, field `bytes`: "),
+                "{bytes}"
+            );
         }
         assert!(told("{\"t\":1,").starts_with("line 1: this is no JSON ("));
         assert_eq!(told("[1, 2]"), "line 1: this is no JSON object");

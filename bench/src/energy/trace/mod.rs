@@ -5,8 +5,8 @@ mod people;
 
 use std::time::Duration;
 
-pub use file::{TraceError, parse};
-pub use people::{KINDS, Kind};
+pub use file::parse;
+pub use people::{FAMILY, KINDS, Kind};
 
 /// A message to a phone.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -26,8 +26,15 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// The messages of so many days, and those of so many days before them.
+    pub fn days(&self, days: u32, before: u32, seed: u64) -> (Vec<Message>, Vec<Message>) {
+        let messages = self.messages(days, &mut Random::new(seed, 0));
+        let history = self.messages(before, &mut Random::new(seed, 1));
+        (messages, history)
+    }
+
     /// The messages of so many days. Sundays are like Mondays; days differ by chance.
-    pub fn messages(&self, days: u32, random: &mut Random) -> Vec<Message> {
+    fn messages(&self, days: u32, random: &mut Random) -> Vec<Message> {
         let sum: f64 = self.hours.iter().sum();
         let mut messages = Vec::new();
         for day in 0..days {
@@ -128,14 +135,14 @@ const MAX_TEXT: usize = 2_000;
 mod tests {
     use super::*;
 
-    fn days(kind: &Kind, seed: u64) -> Vec<Message> {
+    fn hundred_days(kind: &Kind, seed: u64) -> Vec<Message> {
         kind.messages(100, &mut Random::new(seed, 0))
     }
 
     #[test]
     fn as_many_messages_a_day_as_are_said() {
         for kind in KINDS {
-            let a_day = days(kind, 1).len() as f64 / 100.0;
+            let a_day = hundred_days(kind, 1).len() as f64 / 100.0;
             let off = (a_day / kind.a_day - 1.0).abs();
             assert!(off < 0.12, "{}: {a_day} a day", kind.name);
         }
@@ -143,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_a_trace_and_another_one_does_not() {
-        assert_eq!(days(&FAMILY, 3), days(&FAMILY, 3));
-        assert_ne!(days(&FAMILY, 3), days(&FAMILY, 4));
+        assert_eq!(hundred_days(&FAMILY, 3), hundred_days(&FAMILY, 3));
+        assert_ne!(hundred_days(&FAMILY, 3), hundred_days(&FAMILY, 4));
     }
 
     #[test]
     fn families_sleep_and_talk_in_bursts() {
-        let messages = days(&FAMILY, 5);
+        let messages = hundred_days(&FAMILY, 5);
         let at_night = |message: &&Message| message.at.as_secs() % 86_400 < 6 * 3_600;
         let night = messages.iter().filter(at_night).count();
         assert!(night * 50 < messages.len(), "{night} at night");
@@ -162,7 +169,7 @@ mod tests {
 
     #[test]
     fn texts_are_short_mostly() {
-        let mut lengths: Vec<usize> = days(&FAMILY, 7).iter().map(|m| m.bytes).collect();
+        let mut lengths: Vec<usize> = hundred_days(&FAMILY, 7).iter().map(|m| m.bytes).collect();
         lengths.sort_unstable();
         let (median, last) = (lengths[lengths.len() / 2], lengths[lengths.len() - 1]);
         assert!((20..80).contains(&median), "{median}");

@@ -43,6 +43,20 @@ impl Recorded {
         Ok(serde_json::from_str(include_str!("recorded.json"))?)
     }
 
+    /// As it is kept, a conversation a line.
+    pub fn to_text(&self) -> Result<String, Failure> {
+        let lines: Result<Vec<String>, _> = self
+            .conversations
+            .iter()
+            .map(serde_json::to_string)
+            .collect();
+        Ok(format!(
+            "{{\"round_trip_ms\":{},\"conversations\":[\n{}\n]}}\n",
+            self.round_trip_ms,
+            lines?.join(",\n")
+        ))
+    }
+
     /// A conversation by its name.
     pub fn find(&self, name: &str) -> Result<&Conversation, Failure> {
         let found = self.conversations.iter().find(|kept| kept.name == name);
@@ -113,6 +127,18 @@ impl Wire {
         there
     }
 
+    /// Writes a push as it comes from the platform's own connection, which stands for all apps and is not counted.
+    pub fn push(&self, course: &mut Course, at: Duration) {
+        for (bytes, way) in [(PUSH, Way::Down), (PUSH_ACK, Way::Up)] {
+            course.packets.push(Packet {
+                at,
+                bytes,
+                way,
+                reason: "push",
+            });
+        }
+    }
+
     /// Writes a conversation over QUIC; gives when what is new is there, and when all is said.
     pub fn conversation(
         &self,
@@ -127,7 +153,11 @@ impl Wire {
         for (since, bytes, up) in &self.empty.packets {
             let since = Duration::from_millis(*since);
             // Whoever has more to say closes later.
-            let moved = if since > answered { shift } else { Duration::ZERO };
+            let moved = if since > answered {
+                shift
+            } else {
+                Duration::ZERO
+            };
             last = last.max(at + since + moved);
             course.packets.push(Packet {
                 at: at + since + moved,
@@ -175,6 +205,9 @@ pub const SENDING: &str = "poll that sends one message";
 /// A question by datagram and its answer, UDP payload.
 pub const DATAGRAM_ASKS: u32 = 128;
 pub const DATAGRAM_ANSWERS: u32 = 128;
+/// A push without content in TLS, and what acknowledges it.
+const PUSH: u32 = 400;
+const PUSH_ACK: u32 = 52;
 /// IPv4 and UDP.
 pub const HEADERS: u32 = 20 + 8;
 /// Payload of a full packet of QUIC.
@@ -222,7 +255,7 @@ mod tests {
             let off = f64::from(fresh.bytes()) / f64::from(conversation.bytes()) - 1.0;
             assert!(
                 off.abs() < 0.15,
-                "{}: {} bytes, recorded were {}; run `make energy ENERGY=--record`",
+                "{}: {} bytes, recorded were {}; run `make energy ENERGY='--record bench/src/energy/wire/recorded.json'`",
                 conversation.name,
                 fresh.bytes(),
                 conversation.bytes()

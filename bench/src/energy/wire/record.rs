@@ -28,7 +28,10 @@ pub async fn record() -> Result<Recorded, Failure> {
     let phone = person(&folder, "Alice", far)?;
     let channel = sender.create_channel("family")?;
     sender.poll().await?;
-    phone.join(&sender.link(&channel, AccessKind::Full, true)?.parse()?, None)?;
+    phone.join(
+        &sender.link(&channel, AccessKind::Full, true)?.parse()?,
+        None,
+    )?;
     // Registers, introduces itself, hears of the other's introduction: then nothing is left to do.
     for _ in 0..2 {
         phone.poll().await?;
@@ -101,7 +104,13 @@ async fn settle(phone: &Client, tap: &Tap) -> Result<(), Failure> {
 fn person(folder: &TempDir, name: &str, node: NodeLink) -> Result<Client, Failure> {
     let key = StorageKey::from_bytes([1; 32]);
     let path = folder.path().join(name);
-    Ok(Client::create(&path, &key, name, &[node], Options::default())?)
+    Ok(Client::create(
+        &path,
+        &key,
+        name,
+        &[node],
+        Options::default(),
+    )?)
 }
 
 fn text(number: usize) -> String {

@@ -62,14 +62,17 @@ impl Tap {
 
     /// What passed since the last call: milliseconds since the first packet, bytes of UDP payload, from the client.
     pub fn take(&self) -> Vec<(u64, u32, bool)> {
-        let noted =
-            std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
         let begun = noted.first().map(|(at, ..)| *at);
         noted
             .into_iter()
             .map(|(at, bytes, up)| {
                 let since = begun.map_or(Duration::ZERO, |begun| at.duration_since(begun));
-                (u64::try_from(since.as_millis()).unwrap_or(u64::MAX), bytes, up)
+                (
+                    u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+                    bytes,
+                    up,
+                )
             })
             .collect()
     }
@@ -136,8 +139,9 @@ async fn send_down(
 }
 
 fn note(noted: &Noted, at: Instant, length: usize, up: bool) {
-    noted
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((at, u32::try_from(length).unwrap_or(u32::MAX), up));
+    noted.lock().unwrap_or_else(PoisonError::into_inner).push((
+        at,
+        u32::try_from(length).unwrap_or(u32::MAX),
+        up,
+    ));
 }
