@@ -246,7 +246,9 @@ impl Phone {
         self.power.synced(self.time(done));
         self.power
             .set_due(WakeupReason::Outbox, None, self.time(done));
-        self.leases_seen = 0;
+        if carries.contains(&WakeupReason::Registration) {
+            self.leases_seen = 0;
+        }
         self.look_at_leases(done, node)
     }
 
@@ -258,19 +260,30 @@ impl Phone {
             return Ok(());
         }
         self.leases_seen = hour;
-        let mut due = None;
-        for ahead in 0..LOOK_AHEAD_H {
-            let from = time.after(HOUR * ahead);
-            if self.engine.work(&node.key, from)?.leases {
-                let by = from.after(LEASE_SLACK);
-                due = Some(Due {
-                    from,
-                    by,
-                    needs: Needs::Any,
-                });
-                break;
+        let mut due_at = |hours: u32| -> Result<bool, Failure> {
+            let work = self.engine.work(&node.key, time.after(HOUR * hours))?;
+            Ok(work.leases)
+        };
+        // What is due once is due until it is done, so the first hour is found by halving.
+        let (mut not_yet, mut by_then) = (0, LOOK_AHEAD_H);
+        let due = if due_at(by_then)? {
+            while by_then - not_yet > 1 {
+                let middle = u32::midpoint(not_yet, by_then);
+                if due_at(middle)? {
+                    by_then = middle;
+                } else {
+                    not_yet = middle;
+                }
             }
-        }
+            let from = time.after(HOUR * by_then);
+            Some(Due {
+                from,
+                by: from.after(LEASE_SLACK),
+                needs: Needs::Any,
+            })
+        } else {
+            None
+        };
         self.power.set_due(WakeupReason::Registration, due, time);
         Ok(())
     }
