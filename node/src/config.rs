@@ -92,6 +92,12 @@ pub struct Limits {
     pub bytes_per_second_per_network: u32,
     /// Bytes that they may send at once.
     pub bytes_burst_per_network: u32,
+    /// Polls by datagram that are looked at from an IPv4 /24 or IPv6 /48 per second, in the long run.
+    pub probes_per_second_per_network: u32,
+    /// Polls by datagram that are looked at from it at once.
+    pub probes_burst_per_network: u32,
+    /// Clients for which the node keeps in memory what answers their polls by datagram.
+    pub probed_clients: u64,
     /// Envelopes kept for one address.
     pub envelopes_per_address: u64,
     /// Bytes of signatures and bodies kept for one address.
@@ -131,6 +137,9 @@ impl Default for Limits {
             items_burst_per_network: 200_000,
             bytes_per_second_per_network: 64 << 20,
             bytes_burst_per_network: 512 << 20,
+            probes_per_second_per_network: 1_000,
+            probes_burst_per_network: 10_000,
+            probed_clients: 1_000_000,
             envelopes_per_address: 100_000,
             bytes_per_address: 64 << 20,
             bytes: 64 << 30,

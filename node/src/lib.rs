@@ -39,7 +39,7 @@ pub use check::{Checked, Finding, Severity, check};
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse_offset};
 pub use error::NodeError;
-pub use metrics::{Metrics, ReasonLabel};
+pub use metrics::{Metrics, ReasonLabel, SaidLabel};
 pub use node::Node;
 pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, PeerNode, Progress,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ailurus::{
+    channel::Standing,
     crypto::Pseudonym,
     wire::node::{Load, Reason, Response, response::Kind},
 };
@@ -47,6 +48,16 @@ pub struct Metrics {
     pub malformed: Counter,
     /// Datagrams that cannot have been QUIC.
     pub foreign_datagrams: Gauge,
+    /// Polls by datagram that were answered, by what was said.
+    pub probes_answered: Family<SaidLabel, Counter>,
+    /// Polls by datagram whose ticket this node did not seal within two days, or who asked did not know.
+    pub probes_unopened: Counter,
+    /// Polls by datagram above the limit of their network.
+    pub probes_limited: Counter,
+    /// Polls by datagram for which the database was read.
+    pub probes_loaded: Counter,
+    /// Polls by datagram that were not answered because too many waited for the database.
+    pub probes_dropped: Counter,
     /// UDP payload bytes sent on connections that ended.
     pub bytes_sent: Counter,
     /// UDP payload bytes received on connections that ended.
@@ -100,6 +111,24 @@ impl ReasonLabel {
     }
 }
 
+/// What a poll by datagram was told.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct SaidLabel {
+    /// `nothing`, `news` or `unknown`.
+    pub said: &'static str,
+}
+
+impl SaidLabel {
+    fn of(standing: Standing) -> Self {
+        let said = match standing {
+            Standing::Nothing => "nothing",
+            Standing::News => "news",
+            Standing::Unknown => "unknown",
+        };
+        Self { said }
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
@@ -119,6 +148,11 @@ impl Metrics {
             handshakes_failed: Counter::default(),
             malformed: Counter::default(),
             foreign_datagrams: Gauge::default(),
+            probes_answered: Family::default(),
+            probes_unopened: Counter::default(),
+            probes_limited: Counter::default(),
+            probes_loaded: Counter::default(),
+            probes_dropped: Counter::default(),
             bytes_sent: Counter::default(),
             bytes_received: Counter::default(),
             registrations: Gauge::default(),
@@ -194,6 +228,12 @@ impl Metrics {
         for (_, reason) in ended {
             self.evicted.get_or_create(&ReasonLabel::of(*reason)).inc();
         }
+    }
+
+    pub(crate) fn count_probe(&self, standing: Standing) {
+        self.probes_answered
+            .get_or_create(&SaidLabel::of(standing))
+            .inc();
     }
 
     pub(crate) fn count_refusal(&self, reason: Reason) {
@@ -272,6 +312,26 @@ impl Metrics {
                 "malformed_frames",
                 "Frames and messages that did not parse",
                 &self.malformed,
+            ),
+            (
+                "probes_unopened",
+                "Polls by datagram with a forged, foreign or expired ticket",
+                &self.probes_unopened,
+            ),
+            (
+                "probes_limited",
+                "Polls by datagram above the limit of their network",
+                &self.probes_limited,
+            ),
+            (
+                "probes_loaded",
+                "Polls by datagram for which the database was read",
+                &self.probes_loaded,
+            ),
+            (
+                "probes_dropped",
+                "Polls by datagram not answered because too many waited for the database",
+                &self.probes_dropped,
             ),
             (
                 "bytes_sent",
@@ -366,6 +426,14 @@ impl Metrics {
         ] {
             drop(self.evicted.get_or_create(&ReasonLabel::of(reason)));
         }
+        for standing in [Standing::Nothing, Standing::News, Standing::Unknown] {
+            drop(self.probes_answered.get_or_create(&SaidLabel::of(standing)));
+        }
+        registry.register(
+            "probes_answered",
+            "Polls by datagram that were answered",
+            self.probes_answered.clone(),
+        );
         registry.register(
             "evicted",
             "Clients that lost all their leases before the time",

@@ -9,7 +9,7 @@ use std::{
 use ailurus::{
     channel::NodeLink,
     crypto::{NodeKey, NodeSecret},
-    net::{NodeEndpoint, NodeOptions},
+    net::{NodeEndpoint, NodeOptions, ProbeHandler},
     wire::time::Clock,
 };
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ use crate::{
     http,
     identity::DataDir,
     metrics::Metrics,
-    server::{Dialling, Server},
+    server::{Answering, Dialling, Server},
     service::Service,
     store::Store,
 };
@@ -54,7 +54,10 @@ impl Node {
         if config.restored {
             store.begin_generation()?;
         }
-        let endpoint = Arc::new(bind(&config, &data, &secret)?);
+        let key = secret.public();
+        let service = Arc::new(Service::new(Arc::new(store), config.limits.clone(), key));
+        let (answering, questions) = Answering::new(&service, Arc::clone(&clock));
+        let endpoint = Arc::new(bind(&config, &data, &secret, Arc::new(answering))?);
         let listen = config.listen;
         let local = endpoint
             .local_addr()
@@ -62,10 +65,8 @@ impl Node {
                 addr: listen,
                 source,
             })?;
-        let key = secret.public();
         let link = link(&config, key, local)?;
         data.keep_link(&link)?;
-        let service = Arc::new(Service::new(Arc::new(store), config.limits, key));
         service.advertise(link.host());
         if config.trust_clock {
             service.trust_clock();
@@ -83,7 +84,13 @@ impl Node {
             listen,
             dht: config.dht,
         };
-        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling)?;
+        let server = Server::start(
+            Arc::clone(&endpoint),
+            service,
+            clock,
+            dialling,
+            questions,
+        )?;
         Ok(Self {
             server,
             endpoint,
@@ -138,23 +145,31 @@ impl Drop for Node {
 }
 
 /// With port 0, the port is the one of the last time.
-fn bind(config: &Config, data: &DataDir, secret: &NodeSecret) -> Result<NodeEndpoint, NodeError> {
-    let options = || NodeOptions {
-        idle_timeout: config.limits.idle_timeout(),
-        ..NodeOptions::default()
+fn bind(
+    config: &Config,
+    data: &DataDir,
+    secret: &NodeSecret,
+    probes: Arc<dyn ProbeHandler>,
+) -> Result<NodeEndpoint, NodeError> {
+    let bind = |addr| {
+        let options = NodeOptions {
+            idle_timeout: config.limits.idle_timeout(),
+            ..NodeOptions::default()
+        };
+        NodeEndpoint::bind_answering(addr, secret, options, Arc::clone(&probes))
     };
     if config.listen.port() != 0 {
-        return Ok(NodeEndpoint::bind(config.listen, secret, options())?);
+        return Ok(bind(config.listen)?);
     }
     if let Some(port) = data.port()? {
         let addr = SocketAddr::new(config.listen.ip(), port);
-        return NodeEndpoint::bind(addr, secret, options()).map_err(|source| NodeError::KeptPort {
+        return bind(addr).map_err(|source| NodeError::KeptPort {
             port,
             path: data.port_path(),
             source,
         });
     }
-    let endpoint = NodeEndpoint::bind(config.listen, secret, options())?;
+    let endpoint = bind(config.listen)?;
     if let Ok(local) = endpoint.local_addr() {
         data.keep_port(local.port())?;
     }

@@ -2,6 +2,7 @@
 //!
 //! [`Access`] is what somebody holds; a [`Link`] is how it is shared. An author's [`message`] travels inside an
 //! [`Envelope`], which is all that a super node sees. `docs/PROTOCOL.md` sections 2 to 4 and 6 specify the bytes.
+//! [`probe`] is a poll by datagram (section 5.15).
 
 pub mod access;
 pub mod address;
@@ -14,6 +15,7 @@ pub mod link;
 pub mod message;
 pub mod node_link;
 pub mod padding;
+pub mod probe;
 pub mod qr;
 pub mod record;
 pub mod rotation;
@@ -29,4 +31,5 @@ pub use invitation::{Invitation, InvitationError};
 pub use link::{Link, LinkError};
 pub use message::{AuthorHint, MessageId, Previous};
 pub use node_link::{NodeLink, NodeLinkError};
+pub use probe::{SealedTicket, Standing, Ticket, TicketSecret};
 pub use record::{RecordError, RecordKey, RecordSecret, RecordSigner, SignedRecord, own_slot};

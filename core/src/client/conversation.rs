@@ -363,14 +363,20 @@ impl Conversation {
                     let _ = self.changes.answered.set(asked.elapsed());
                     session.hello(held, expected);
                 }
-                Ok(Some(Chunk::CaughtUp)) => break Ok(()),
+                Ok(Some(Chunk::CaughtUp(tickets))) => break Ok(tickets),
                 Ok(None) => break Err(protocol(self.node)),
                 Err(error) => break Err(error),
             }
         };
         // What stopped the intake matters more than that it stopped, and what it had stored is told.
         follow.finish().await?;
-        ended?;
+        let tickets = ended?;
+        let node = self.node;
+        self.storing(move |engine, now| {
+            engine.keep_tickets(&node, &tickets, now)?;
+            Ok(((), Vec::new()))
+        })
+        .await?;
         session.caught_up();
         Ok(())
     }

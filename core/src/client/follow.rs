@@ -14,7 +14,7 @@ use crate::crypto::NodeKey;
 use crate::net::{Connection, FrameReceiver, NetError};
 use crate::wire::{
     limits::MAX_FRAME,
-    node::{Batch, Fetch, Item, Reason, Request, request, response},
+    node::{Batch, Fetch, Item, Reason, Request, Ticket, request, response},
     time::UnixMillis,
 };
 
@@ -45,8 +45,8 @@ type Piece = (Vec<Batch>, Option<Bytes>);
 pub(super) enum Chunk {
     /// It begins.
     Hello { held: u32, expected: u32 },
-    /// All that the node had has been read.
-    CaughtUp,
+    /// All that the node had has been read; with tickets to ask for more by datagram, once it is stored.
+    CaughtUp(Vec<Ticket>),
 }
 
 impl Follow {
@@ -124,12 +124,12 @@ impl Follow {
                 response::Kind::Position(position) => {
                     self.pass_on(Some(position.cursor)).await?;
                 }
-                response::Kind::CaughtUp(_) => {
+                response::Kind::CaughtUp(end) => {
                     if !self.waiting.is_empty() {
                         self.pass_on(None).await?;
                     }
                     self.caught_up = true;
-                    return Ok(Some(Chunk::CaughtUp));
+                    return Ok(Some(Chunk::CaughtUp(end.tickets)));
                 }
                 response::Kind::Refused(refused) => {
                     return Err(Error::Refused(reason(refused.reason())));

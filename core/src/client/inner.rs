@@ -17,6 +17,7 @@ use crate::wire::time::{Clock, UnixMillis};
 
 use super::engine::{Change, Engine};
 use super::lifecycle::Phase;
+use super::probe::ProbeCost;
 use super::{Error, Event, lock};
 
 /// Tasks hold this; apps hold a [`super::Client`], and when they hold none any more the tasks end.
@@ -180,6 +181,11 @@ impl Inner {
     /// Notes for the plan that the nodes were asked.
     pub(super) fn synced(&self) {
         lock(&self.power).synced(self.clock.now());
+    }
+
+    /// Notes what a poll by datagram has cost: the one place where all of them pass.
+    pub(super) fn note_probe(&self, cost: ProbeCost) {
+        tracing::trace!(?cost, "asked by datagram");
     }
 
     /// There may be something to send.

@@ -373,7 +373,7 @@ async fn converse(
     let reading = async {
         loop {
             match follow.next(&connection).await {
-                Ok(Some(Chunk::CaughtUp)) => standing.catch_up(),
+                Ok(Some(Chunk::CaughtUp(_))) => standing.catch_up(),
                 Ok(Some(Chunk::Hello { .. })) => {}
                 Ok(None) => break Error::from(connection.closed().await),
                 Err(error) => break error,

@@ -35,6 +35,7 @@ mod lines;
 mod live;
 mod nodes;
 mod poll;
+mod probe;
 mod rescue;
 mod round;
 mod types;

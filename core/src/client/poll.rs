@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::channel::MessageId;
 
 use super::engine::{Delivery, Observation};
+use super::probe::{self, Probed};
 use super::round::Round;
 use super::{Client, Error, Notice, PollReport, rescue};
 
@@ -22,25 +23,37 @@ impl Client {
         self.inner().unless_stopped(self.exchange(None)).await
     }
 
-    /// A poll that ends within about `budget`, for a wake-up in the background. When the time is over it gives what
+    /// A poll that ends within about `budget`, for a wake-up in the background. If nothing is due but to hear whether there
+    /// is anything new, one datagram asks the polled node, and a connection is made only if there is; once in six hours at
+    /// least in any case. When the time is over it gives what
     /// was received and stored so far, and [`PollReport::complete`] is false; the next poll goes on from there.
     ///
     /// # Errors
     /// As [`Client::poll`]; that the time is over is no error.
     pub async fn sync_once(&self, budget: Duration) -> Result<PollReport, Error> {
-        self.inner()
-            .unless_stopped(self.exchange(after(budget)))
-            .await
+        let deadline = after(budget);
+        let exchange = async {
+            let (probed, probe) = probe::probe(self.inner(), deadline).await?;
+            if probed == Probed::Nothing {
+                self.inner().synced();
+                return Ok(probe);
+            }
+            let mut report = self.exchange(deadline).await?;
+            report.take_up(probe);
+            Ok(report)
+        };
+        self.inner().unless_stopped(exchange).await
     }
 
-    /// A wake-up by push: [`Client::sync_once`] within 25 seconds, as platforms grant about 30. A push carries no
+    /// A wake-up by push: a poll as [`Client::sync_once`] by connection, within 25 seconds, as platforms grant about 30. A push carries no
     /// content, so whatever `payload` holds is ignored.
     ///
     /// # Errors
     /// As [`Client::poll`].
     pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
         let _ = payload;
-        self.sync_once(PUSH_BUDGET).await
+        let exchange = self.exchange(after(PUSH_BUDGET));
+        self.inner().unless_stopped(exchange).await
     }
 
     /// Drives the exchange until a node has the message on disk, and returns its final id; `None` if that takes
@@ -169,6 +182,8 @@ impl PollReport {
     fn take_up(&mut self, earlier: Self) {
         self.bytes_sent += earlier.bytes_sent;
         self.bytes_received += earlier.bytes_received;
+        self.probes_sent += earlier.probes_sent;
+        self.probes_received += earlier.probes_received;
         self.messages.extend(earlier.messages);
         self.expired.extend(earlier.expired);
         for notice in earlier.notices {

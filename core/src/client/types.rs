@@ -306,6 +306,10 @@ pub struct PollReport {
     pub bytes_sent: u64,
     /// UDP payload received, in bytes.
     pub bytes_received: u64,
+    /// Of these, datagrams that asked whether there is anything new.
+    pub probes_sent: u32,
+    /// Of these, answers to such.
+    pub probes_received: u32,
     /// Nodes that answered.
     pub nodes_reached: usize,
     /// Every conversation with a node ended by itself, well or not; false if the time was over before, or the store

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::channel::{HopCount, NodeLink};
+use crate::channel::{HopCount, NodeLink, Standing};
 use crate::crypto::NodeKey;
 use crate::wire::{limits::NODES_KEPT, time::UnixMillis};
 
@@ -217,6 +217,48 @@ impl Chooser {
         {
             record.condition = Condition::Healthy;
         }
+    }
+
+    /// A node answered by datagram. That there is something, it has to show: see [`Chooser::proved`].
+    pub fn said(&mut self, node: &NodeKey, standing: Standing) {
+        if let Some(record) = self.record_mut(node) {
+            record.silent = 0;
+            if standing != Standing::Nothing {
+                record.unproven = record.unproven.saturating_add(1);
+            }
+        }
+    }
+
+    /// A node sent something new.
+    pub fn proved(&mut self, node: &NodeKey) {
+        if let Some(record) = self.record_mut(node) {
+            record.unproven = 0;
+        }
+    }
+
+    /// A node did not answer by datagram. After three times it is not asked for a day: datagrams may not get through.
+    pub fn silent(&mut self, node: &NodeKey, now: UnixMillis) {
+        if let Some(record) = self.record_mut(node) {
+            record.silent = record.silent.saturating_add(1);
+            if record.silent >= PATIENCE {
+                record.silent = 0;
+                record.ask_at = now.after(UNASKED);
+            }
+        }
+    }
+
+    /// Whether a node may be asked by datagram. If it said three times that there was something, and nothing came, that
+    /// counts against it, and it is not asked for a day.
+    pub fn may_ask(&mut self, node: &NodeKey, now: UnixMillis) -> bool {
+        let Some(record) = self.record_mut(node) else {
+            return false;
+        };
+        if record.unproven >= PATIENCE {
+            record.unproven = 0;
+            record.ask_at = now.after(UNASKED);
+            record.count(false, now);
+        }
+        is_over(record.ask_at, now, UNASKED)
     }
 
     /// Draws the conclusions of what was seen: who is kept, and who is polled.
@@ -538,6 +580,10 @@ const AUDIT: Duration = Duration::from_secs(24 * 3600);
 const AUDIT_AGAIN: Duration = Duration::from_secs(3 * 3600);
 /// Between two that begin because something is missing.
 const GAP_AUDIT: Duration = Duration::from_secs(15 * 60);
+/// Answers that were not true, or silences, after which a node is not asked by datagram for a time.
+const PATIENCE: u32 = 3;
+/// That time.
+const UNASKED: Duration = Duration::from_secs(24 * 3600);
 /// Characters of a reason that are kept.
 const MAX_WHY: usize = 120;
 const SHIFTS: u64 = 0x7368_6966_7473;

@@ -44,6 +44,12 @@ pub struct NodeRecord {
     pub audited: UnixMillis,
     /// Messages that were known to be missing when it was last compared.
     pub gap: u64,
+    /// How often in a row it said by datagram that there is something, and nothing came.
+    pub unproven: u32,
+    /// How often in a row it did not answer a datagram.
+    pub silent: u32,
+    /// When it may be asked by datagram again.
+    pub ask_at: UnixMillis,
 }
 
 impl NodeRecord {
@@ -66,6 +72,9 @@ impl NodeRecord {
             audit_at: UnixMillis::default(),
             audited: UnixMillis::default(),
             gap: 0,
+            unproven: 0,
+            silent: 0,
+            ask_at: UnixMillis::default(),
         }
     }
 

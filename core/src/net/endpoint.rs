@@ -18,7 +18,9 @@ use tokio::time::timeout;
 
 use crate::{
     crypto::{NodeSecret, Pseudonym},
-    net::{Connection, NetError, socket::CountingSocket, tls, transport},
+    net::{
+        Connection, NetError, ProbeHandler, ProbeSender, socket::SharedSocket, tls, transport,
+    },
 };
 
 /// Handshakes that may wait to be accepted; above, datagrams that would start one are dropped.
@@ -66,6 +68,7 @@ impl Default for NodeOptions {
 #[derive(Debug)]
 pub struct NodeEndpoint {
     quic: quinn::Endpoint,
+    probes: ProbeSender,
     handshake_timeout: Duration,
     foreign: Arc<AtomicU64>,
 }
@@ -80,6 +83,29 @@ impl NodeEndpoint {
         secret: &NodeSecret,
         options: NodeOptions,
     ) -> Result<Self, NetError> {
+        Self::bind_with(addr, secret, options, None)
+    }
+
+    /// As [`NodeEndpoint::bind`], with somebody who answers polls by datagram on the same port. He is kept as long as the
+    /// socket is open.
+    ///
+    /// # Errors
+    /// As [`NodeEndpoint::bind`].
+    pub fn bind_answering(
+        addr: SocketAddr,
+        secret: &NodeSecret,
+        options: NodeOptions,
+        probes: Arc<dyn ProbeHandler>,
+    ) -> Result<Self, NetError> {
+        Self::bind_with(addr, secret, options, Some(probes))
+    }
+
+    fn bind_with(
+        addr: SocketAddr,
+        secret: &NodeSecret,
+        options: NodeOptions,
+        probes: Option<Arc<dyn ProbeHandler>>,
+    ) -> Result<Self, NetError> {
         let tls = tls::server_config(secret, options.sessions).map_err(NetError::Tls)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config
@@ -92,7 +118,7 @@ impl NodeEndpoint {
             .incoming_buffer_size(WAITING_BYTES)
             .incoming_buffer_size_total(WAITING_BYTES_TOTAL);
         let foreign = Arc::new(AtomicU64::new(0));
-        let quic = UdpSocket::bind(addr)
+        let (quic, probes) = UdpSocket::bind(addr)
             .and_then(enlarge_buffers)
             .and_then(|socket| {
                 // One sendmsg a datagram: sendmmsg by fifties saves 0.14 ms of a 10 ms fan-out to
@@ -101,16 +127,19 @@ impl NodeEndpoint {
                 // Clients that grease the fixed bit (RFC 9287) could not be told from noise.
                 let mut endpoint = EndpointConfig::default();
                 endpoint.grease_quic_bit(false);
-                quinn::Endpoint::new_with_abstract_socket(
+                let sender = ProbeSender::new(Arc::clone(&socket));
+                let quic = quinn::Endpoint::new_with_abstract_socket(
                     endpoint,
                     Some(config),
-                    Arc::new(CountingSocket::new(socket, Arc::clone(&foreign))),
+                    Arc::new(SharedSocket::new(socket, probes, Arc::clone(&foreign))),
                     Arc::new(TokioRuntime),
-                )
+                )?;
+                Ok((quic, sender))
             })
             .map_err(|source| NetError::Bind { addr, source })?;
         Ok(Self {
             quic,
+            probes,
             handshake_timeout: options.handshake_timeout,
             foreign,
         })
@@ -119,6 +148,11 @@ impl NodeEndpoint {
     /// Datagrams received so far that cannot have been QUIC; they are dropped.
     pub fn foreign_datagrams(&self) -> u64 {
         self.foreign.load(Ordering::Relaxed)
+    }
+
+    /// Sends answers to polls by datagram that took longer. While it is kept the socket stays open.
+    pub fn probe_sender(&self) -> ProbeSender {
+        self.probes.clone()
     }
 
     /// The bound address, with the port the system chose if 0 was asked for.

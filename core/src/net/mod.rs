@@ -6,6 +6,9 @@
 //! and the client with its pseudonym at that node. A client that was connected before sends its first
 //! request in early data, which the network may replay: it must be harmless when received twice.
 //!
+//! A [`ProbeSocket`] asks a node by one datagram whether there is anything new; a [`ProbeHandler`] answers on the node's own
+//! port.
+//!
 //! With the cargo feature `dht`, a `Dht` reads and writes mutable items of the BitTorrent mainline DHT.
 //!
 //! Nothing here keeps a connection alive. A node never wakes an idle phone.
@@ -15,6 +18,7 @@ mod dht;
 mod dialer;
 mod endpoint;
 mod error;
+mod probe;
 mod socket;
 mod stream;
 mod tls;
@@ -26,6 +30,8 @@ pub use self::{
     dialer::{ClientEndpoint, ClientOptions, Dialer},
     endpoint::{Incoming, NodeEndpoint, NodeOptions},
     error::NetError,
+    probe::ProbeSocket,
+    socket::{ProbeHandler, ProbePath, ProbeSender},
     stream::{FrameReceiver, FrameSender},
 };
 

@@ -16,6 +16,7 @@ mod nodes;
 mod outbox;
 mod rotations;
 mod searches;
+mod tickets;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -34,6 +35,7 @@ pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
+pub use tickets::{StoredTicket, TicketRow};
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

@@ -104,7 +104,7 @@ impl Tx<'_> {
                 .execute("DELETE FROM nodes WHERE id = ?1", [node.0])?;
             return Ok(());
         };
-        for table in ["leases", "releases"] {
+        for table in ["leases", "releases", "tickets"] {
             self.transaction
                 .execute(&format!("DELETE FROM {table} WHERE node = ?1"), [node.0])?;
         }
@@ -190,8 +190,9 @@ impl Tx<'_> {
         Ok(nodes)
     }
 
-    /// Remembers how far a node was read.
+    /// Remembers how far a node was read. Tickets are of the place before.
     pub fn set_cursor(&self, node: NodeRow, cursor: &[u8]) -> Result<(), StoreError> {
+        self.drop_tickets(node)?;
         self.transaction
             .prepare_cached("UPDATE nodes SET cursor = ?2 WHERE id = ?1")?
             .execute(params![node.0, self.cipher.seal("nodes.cursor", cursor)])?;

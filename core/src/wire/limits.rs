@@ -63,3 +63,11 @@ pub const MAX_DIGEST_STEPS: u32 = 168;
 pub const MAX_ANNOUNCEMENTS: usize = 128;
 /// Ids in one `Listed`.
 pub const MAX_LISTED: usize = 4_096;
+/// Question and answer of a poll by datagram, in bytes of UDP payload each.
+pub const PROBE_LEN: usize = 122;
+/// A sealed ticket for a poll by datagram, in bytes.
+pub const TICKET_LEN: usize = 60;
+/// How long a ticket is good for at least, from when it was given.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Tickets that a client is given and keeps at once.
+pub const MAX_TICKETS: usize = 2;

@@ -2,6 +2,7 @@
 
 pub mod frame;
 pub mod limits;
+pub mod probe;
 pub mod time;
 
 /// Messages between light client and super node, generated from `proto/node.proto`.

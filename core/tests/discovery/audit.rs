@@ -119,10 +119,7 @@ impl Node {
                 }
             }
         }
-        Published {
-            refusals,
-            ..Published::default()
-        }
+        Published { refusals }
     }
 }
 

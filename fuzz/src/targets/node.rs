@@ -126,10 +126,7 @@ pub(super) fn response() -> Target {
         response::Kind::Position(Position {
             cursor: Bytes::from_static(&[1; 76]),
         }),
-        response::Kind::Published(Published {
-            refusals,
-            ..Published::default()
-        }),
+        response::Kind::Published(Published { refusals }),
         response::Kind::CaughtUp(CaughtUp::default()),
     ]
     .map(|kind| Response { kind: Some(kind) }.encode_to_vec());

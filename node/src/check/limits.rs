@@ -119,6 +119,12 @@ fn check_bursts(limits: &Limits, checked: &mut Checked) {
             limits.bytes_per_second_per_network,
             MAX_FRAME,
         ),
+        (
+            "limits.probes_burst_per_network",
+            limits.probes_burst_per_network,
+            limits.probes_per_second_per_network,
+            1,
+        ),
     ];
     for (key, burst, rate, request) in bursts {
         if burst < rate {

@@ -6,6 +6,7 @@ mod ingest;
 mod limits;
 mod live;
 mod peers;
+mod probes;
 mod stream;
 
 use std::{
@@ -23,12 +24,16 @@ use ailurus::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-pub(crate) use self::peers::Dialling;
+pub(crate) use self::{
+    peers::Dialling,
+    probes::{Answering, Questions},
+};
 use self::{
     ingest::{Ingest, Threads},
     limits::{Slot, Slots},
     live::Live,
     peers::{Hub, Tasks},
+    probes::Loading,
 };
 use crate::{error::NodeError, service::Service};
 
@@ -37,6 +42,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     peers: Tasks,
     accepting: JoinHandle<()>,
+    loading: Loading,
     threads: Option<Threads>,
 }
 
@@ -68,6 +74,7 @@ impl Server {
         service: Arc<Service>,
         clock: Arc<dyn Clock>,
         dialling: Dialling,
+        questions: Questions,
     ) -> Result<Self, NodeError> {
         let live = Arc::new(Live::default());
         let hub = Arc::new(Hub::default());
@@ -75,6 +82,13 @@ impl Server {
             Arc::clone(&service),
             Arc::clone(&live),
             Arc::clone(&hub),
+            Arc::clone(&clock),
+        )
+        .map_err(NodeError::Thread)?;
+        let loading = Loading::start(
+            questions,
+            endpoint.probe_sender(),
+            Arc::clone(&service),
             Arc::clone(&clock),
         )
         .map_err(NodeError::Thread)?;
@@ -93,6 +107,7 @@ impl Server {
             shared,
             peers,
             accepting,
+            loading,
             threads: Some(threads),
         })
     }
@@ -105,8 +120,9 @@ impl Server {
         let Some(threads) = self.threads.take() else {
             return;
         };
+        let loading = self.loading.stop();
         let joined = tokio::task::spawn_blocking(move || {
-            for thread in threads {
+            for thread in threads.into_iter().chain(loading) {
                 if thread.join().is_err() {
                     tracing::error!("a thread ended in a panic");
                 }

@@ -6,7 +6,7 @@ use ailurus::{
     net::{FrameReceiver, FrameSender, NetError},
     wire::{
         limits::MAX_FRAME,
-        node::{Reason, Request, Response},
+        node::{Reason, Request, Response, response::Kind},
     },
 };
 use bytes::{Bytes, BytesMut};
@@ -23,7 +23,7 @@ use super::{
     live::Next,
 };
 use crate::{
-    service::{Admitted, CatchUp, Network, Session, caught_up},
+    service::{Admitted, CatchUp, Network, Session},
     store::StoreError,
 };
 
@@ -235,8 +235,7 @@ impl Stream {
     async fn sync(mut self, cursor: &Bytes) -> Result<(), StreamError> {
         let end = self.client.shared.service.store().end();
         let (hello, catch_up) = self.begin(cursor).await?;
-        self.catch_up(catch_up, end, vec![hello], Some(caught_up()))
-            .await?;
+        self.catch_up(catch_up, end, vec![hello], true).await?;
         self.sender.finish()?;
         Ok(())
     }
@@ -260,13 +259,12 @@ impl Stream {
         };
         let (hello, mut catch_up) = self.begin(cursor).await?;
         let mut head = vec![hello];
-        let mut tail = Some(caught_up());
+        let mut tail = true;
         loop {
             subscription.listen(catch_up.addresses());
             let end = shared.service.store().end();
-            catch_up =
-                Box::pin(self.catch_up(catch_up, end, std::mem::take(&mut head), tail.take()))
-                    .await?;
+            let (head, tail) = (std::mem::take(&mut head), std::mem::take(&mut tail));
+            catch_up = Box::pin(self.catch_up(catch_up, end, head, tail)).await?;
             loop {
                 match subscription.next(catch_up.position()).await {
                     Next::Frames(mut frames, end) => {
@@ -317,15 +315,18 @@ impl Stream {
         catch_up: CatchUp,
         end: u64,
         mut head: Vec<Bytes>,
-        tail: Option<Response>,
+        tail: bool,
     ) -> Result<CatchUp, StreamError> {
         let mut reading = tokio::spawn(step(Arc::clone(&self.client), catch_up, end));
         loop {
-            let (catch_up, frames) = reading.await??;
-            let done = frames.is_empty();
+            let Step {
+                catch_up,
+                frames,
+                last,
+            } = reading.await??;
             head.extend(frames);
-            if done {
-                head.extend(tail.as_ref().map(frame));
+            if let Some(last) = last {
+                head.extend(tail.then_some(last));
                 if !head.is_empty() {
                     self.sender.send_all(&mut head).await?;
                 }
@@ -352,17 +353,33 @@ enum Flow {
     Sync(SyncRequest),
 }
 
+/// A part of a catch-up.
+struct Step {
+    catch_up: CatchUp,
+    frames: Vec<Bytes>,
+    /// What ends it, if there is nothing more.
+    last: Option<Bytes>,
+}
+
 async fn step(
     client: Arc<Client>,
     mut catch_up: CatchUp,
     end: u64,
-) -> Result<(CatchUp, Vec<Bytes>), StreamError> {
+) -> Result<Step, StreamError> {
     let stepped = read(&client, move |client| {
-        let shared = &client.shared;
-        let responses = shared
-            .service
-            .step(&mut catch_up, end, shared.clock.now())?;
-        Ok::<_, StoreError>((catch_up, responses.iter().map(frame).collect()))
+        let (service, now) = (&client.shared.service, client.shared.clock.now());
+        let responses = service.step(&mut catch_up, end, now)?;
+        let last = responses.is_empty().then(|| {
+            let caught_up = service.caught_up(&catch_up, end, now);
+            frame(&Response {
+                kind: Some(Kind::CaughtUp(caught_up)),
+            })
+        });
+        Ok::<_, StoreError>(Step {
+            catch_up,
+            frames: responses.iter().map(frame).collect(),
+            last,
+        })
     })
     .await??;
     Ok(stepped)

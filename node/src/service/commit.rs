@@ -11,6 +11,7 @@ use ailurus::{
 
 use super::{
     check::{Checked, CheckedKind},
+    probes::Probes,
     register::{Rules, refusal},
 };
 use crate::{
@@ -41,6 +42,9 @@ pub(crate) struct Stored {
     pub(crate) origin: Pseudonym,
     /// That was another super node, which tells the others by itself.
     pub(crate) peer: bool,
+    /// Where in the log.
+    pub(crate) position: u64,
+    pub(crate) address_row: i64,
 }
 
 #[derive(Default)]
@@ -58,9 +62,10 @@ pub(super) fn commit(
     metrics: &Metrics,
     seen: &[(Pseudonym, u64)],
     checked: &[Checked],
+    probes: &Probes,
 ) -> Committed {
     let now = rules.now;
-    let result = store.write(|writer| {
+    let change = |writer: &mut Writer| {
         let mut changes = Changes::default();
         for (pseudonym, seen_s) in seen {
             writer.see(pseudonym, *seen_s)?;
@@ -70,6 +75,11 @@ pub(super) fn commit(
             changes.responses.push(response);
         }
         Ok(changes)
+    };
+    let result = store.write_then(change, |changes: &Changes, end| {
+        probes.committed(&changes.stored, end);
+        probes.forget(changes.changed.iter());
+        probes.forget(changes.ended.iter().map(|(client, _)| client));
     });
     let committed = match result {
         Ok(changes) => {
@@ -137,12 +147,17 @@ fn apply(
                 let reason = match item {
                     Err(reason) => Some(*reason),
                     Ok(envelope) => match writer.append(keys, envelope, request.peer, &keep)? {
-                        Append::Stored(_) => {
+                        Append::Stored {
+                            position,
+                            address_row,
+                        } => {
                             changes.stored.push(Stored {
                                 address: keys.address,
                                 envelope: envelope.clone(),
                                 origin: request.pseudonym,
                                 peer: request.peer,
+                                position,
+                                address_row,
                             });
                             None
                         }
@@ -156,10 +171,7 @@ fn apply(
                 };
                 refusals.extend(reason.map(|reason| refusal(index, reason)));
             }
-            Ok(answer(Kind::Published(Published {
-                refusals,
-                ..Published::default()
-            })))
+            Ok(answer(Kind::Published(Published { refusals })))
         }
         CheckedKind::Register { leases, introduced } => {
             let pseudonym = &request.pseudonym;

@@ -13,6 +13,7 @@ mod digest;
 mod load;
 mod neighbours;
 mod network;
+mod probes;
 mod reconcile;
 mod register;
 mod seen;
@@ -29,7 +30,7 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, CaughtUp, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
+            Announce, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
             request, response::Kind,
         },
         time::UnixMillis,
@@ -45,6 +46,7 @@ use self::{
     digest::{Answered, DigestQuery, ListQuery},
     load::LoadMeter,
     neighbours::Neighbours,
+    probes::Probes,
     reconcile::Reconciliations,
     register::Rules,
     seen::Seen,
@@ -52,13 +54,14 @@ use self::{
 use crate::{
     config::Limits,
     metrics::Metrics,
-    store::{Expired, Reader, Room, Store, StoreError},
+    store::{Expired, Reader, Room, Store, StoreError, Writer},
 };
 
 pub use self::network::Network;
 pub(crate) use self::{
     check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
+    probes::{Probed, Waiting},
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
@@ -90,6 +93,7 @@ pub struct Service {
     neighbours: Neighbours,
     reconciliations: Reconciliations,
     clock: ClockGuard,
+    probes: Probes,
 }
 
 /// What is to be done about a request.
@@ -143,6 +147,7 @@ impl Service {
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
             clock: ClockGuard::new(store.kept_time()),
+            probes: Probes::new(&store, &limits, node),
             metrics,
             store,
             limits,
@@ -244,13 +249,18 @@ impl Service {
             strangers: self.limits.strangers,
         };
         let delegations = self.store.totals().delegations;
-        let mut expired = self.store.write(|writer| {
+        self.probes.turn(&self.store, now);
+        let change = |writer: &mut Writer| {
             for (pseudonym, seen_s) in &seen {
                 writer.see(pseudonym, *seen_s)?;
             }
             writer.keep_load(&load)?;
             writer.keep_time(now)?;
             writer.expire(now, &room)
+        };
+        let mut expired = self.store.write_then(change, |expired: &Expired, _| {
+            self.probes.forget(expired.pseudonyms.iter());
+            self.forget_ended(&expired.ended);
         })?;
         expired.more |= self.seen.is_waiting();
         self.note_ended_delegations(delegations);
@@ -277,10 +287,13 @@ impl Service {
             return self.expire(now);
         }
         let load = self.load(now);
-        let ended = self.store.write(|writer| {
+        let change = |writer: &mut Writer| {
             writer.keep_load(&load)?;
             writer.apply_revocations(now)
-        })?;
+        };
+        let ended = self
+            .store
+            .write_then(change, |ended: &Vec<_>, _| self.forget_ended(ended))?;
         self.metrics.count_ended(&ended);
         self.note_state(now);
         Ok(Expired {
@@ -293,6 +306,10 @@ impl Service {
     /// Takes the time for right from now on, wherever it jumps.
     pub fn trust_clock(&self) {
         self.clock.trust();
+    }
+
+    fn forget_ended(&self, ended: &[(Pseudonym, Reason)]) {
+        self.probes.forget(ended.iter().map(|(client, _)| client));
     }
 
     fn note_state(&self, now: UnixMillis) {
@@ -408,7 +425,14 @@ impl Service {
         }
         let seen = self.seen.take();
         let delegations = self.store.totals().delegations;
-        let committed = commit::commit(&self.store, &rules, &self.metrics, &seen, checked);
+        let committed = commit::commit(
+            &self.store,
+            &rules,
+            &self.metrics,
+            &seen,
+            checked,
+            &self.probes,
+        );
         self.note_ended_delegations(delegations);
         if !committed.changed.is_empty() {
             self.sort_out_peers(&committed.changed);
@@ -527,7 +551,8 @@ impl Service {
         loop {
             let answers = self.step(&mut catch_up, end, now)?;
             if answers.is_empty() {
-                responses.push(caught_up());
+                let caught_up = self.caught_up(&catch_up, end, now);
+                responses.push(answer(Kind::CaughtUp(caught_up)));
                 return Ok(responses);
             }
             responses.extend(answers);
@@ -541,11 +566,6 @@ impl Service {
             kind,
         })
     }
-}
-
-/// The frame that ends a catch-up.
-pub(crate) fn caught_up() -> Response {
-    answer(Kind::CaughtUp(CaughtUp::default()))
 }
 
 /// What a request takes from its client's allowance: items and bytes.

@@ -14,10 +14,12 @@ impl Network {
     /// proxy on it stands for everybody.
     pub fn of(ip: IpAddr) -> Option<Self> {
         let ip = ip.to_canonical();
-        if ip.is_loopback() {
-            return None;
-        }
-        Some(match ip {
+        (!ip.is_loopback()).then(|| Self::around(ip))
+    }
+
+    /// The network of an address, also of one of this machine.
+    pub(crate) fn around(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
             IpAddr::V4(ip) => {
                 let [a, b, c, _] = ip.octets();
                 Self {
@@ -32,7 +34,7 @@ impl Network {
                     prefix: [a, b, c, d, e, f],
                 }
             }
-        })
+        }
     }
 
     /// What tells it from others.

@@ -142,6 +142,13 @@ impl CatchUp {
         Some(served.registration.seen_s)
     }
 
+    /// Whose leases these are, if it is a client's and there are some.
+    pub(super) fn client(&self) -> Option<(&Pseudonym, &Registration)> {
+        let served = self.served.as_ref()?;
+        let is_client = !served.registration.peer && !served.leases.is_empty();
+        is_client.then_some((&self.pseudonym, &served.registration))
+    }
+
     /// Addresses with a lease.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Address> {
         let leases = self.served.iter().flat_map(|served| &served.leases);

@@ -14,6 +14,7 @@ mod peers;
 mod reader;
 mod registrations;
 mod sharing;
+mod ticket_keys;
 mod totals;
 mod writer;
 
@@ -40,6 +41,7 @@ pub(crate) use networks::NetworkId;
 pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow, Trust};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
+pub(crate) use ticket_keys::{TicketKey, TicketKeys};
 pub(crate) use totals::Totals;
 pub(crate) use writer::{Append, Keep, Writer};
 
@@ -115,7 +117,10 @@ impl Store {
     /// If it cannot be written.
     pub fn begin_generation(&mut self) -> Result<(), StoreError> {
         let generation = entropy::array::<16>(&mut OsEntropy);
-        self.writer().set_meta("generation", &generation)?;
+        let mut writer = self.writer();
+        writer.set_meta("generation", &generation)?;
+        writer.forget_ticket_keys()?;
+        drop(writer);
         self.generation = generation;
         Ok(())
     }
@@ -177,11 +182,26 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.write_then(change, |_, _| ())
+    }
+
+    /// As [`Store::write`]; `then` learns of the result and the end of the log before anybody else writes.
+    pub(crate) fn write_then<T>(
+        &self,
+        change: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+        then: impl FnOnce(&T, u64),
+    ) -> Result<T, StoreError> {
         let mut writer = self.writer();
         let result = writer.transaction(change)?;
-        self.end.fetch_max(writer.end(), Ordering::Release);
+        let before = self.end.fetch_max(writer.end(), Ordering::Release);
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner) = *writer.totals();
+        then(&result, before.max(writer.end()));
         Ok(result)
+    }
+
+    /// Random bytes, for who has no source of them.
+    pub(crate) fn random(&self) -> [u8; 32] {
+        entropy::array(&mut OsEntropy)
     }
 
     /// Runs `read` on one of the reading connections.

@@ -122,6 +122,54 @@ impl Reader {
         Ok(found)
     }
 
+    /// The registration in a row, and whose it is.
+    pub(crate) fn registration_in(
+        &self,
+        row: i64,
+    ) -> Result<Option<(Pseudonym, Registration)>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT row, id, version, seen_s, peer, pseudonym FROM registrations WHERE row = ?1",
+            )?
+            .query_row([row], |row| {
+                let registration = Registration {
+                    row: row.get(0)?,
+                    id: row.get(1)?,
+                    version: from_sql(row.get(2)?),
+                    seen_s: from_sql(row.get(3)?),
+                    peer: row.get(4)?,
+                };
+                Ok((Pseudonym::from_bytes(row.get(5)?), registration))
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    /// The rows of the addresses of its leases that have not ended.
+    pub(crate) fn leased_rows(
+        &self,
+        registration: i64,
+        now: UnixMillis,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT address_row FROM leases WHERE registration_row = ?1 AND end_s > ?2",
+        )?;
+        let rows = statement
+            .query_map((registration, to_sql(now.as_secs())), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// The last position on an address; zero if there is none.
+    pub(crate) fn latest(&self, address_row: i64) -> Result<u64, StoreError> {
+        let latest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(position) FROM envelopes WHERE address_row = ?1")?
+            .query_row([address_row], |row| row.get(0))?;
+        Ok(latest.map_or(0, from_sql))
+    }
+
     /// Its leases that have not ended. Read after the registration, so that none of its version is missing.
     pub(crate) fn leases(
         &self,

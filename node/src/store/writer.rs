@@ -39,8 +39,12 @@ pub(crate) struct Keep {
 /// What became of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Append {
-    /// New, at this position of the log.
-    Stored(u64),
+    /// New.
+    Stored {
+        /// Where in the log.
+        position: u64,
+        address_row: i64,
+    },
     /// It was there already.
     Known,
     /// The address is full.
@@ -188,7 +192,10 @@ impl Writer {
         }
         self.count(keys.address, size);
         self.end = from_sql(self.connection.last_insert_rowid());
-        Ok(Append::Stored(self.end))
+        Ok(Append::Stored {
+            position: self.end,
+            address_row: known.row,
+        })
     }
 
     /// Makes the next version of a registration, under which leases are added.

@@ -32,6 +32,8 @@ pub struct Ingested {
     pub changes: Vec<Change>,
     /// Envelopes that do not open, verify or belong.
     pub dropped: u64,
+    /// Messages that were not here before, those without a text included.
+    pub new: u64,
 }
 
 impl Engine {
@@ -48,6 +50,7 @@ impl Engine {
         let addresses = &mut self.addresses;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
+            let own_now = now;
             let now = time_at(&stored, now);
             let mut intake = Intake::new(tx, addresses, now)?;
             let mut waiting = Vec::new();
@@ -76,6 +79,9 @@ impl Engine {
             }
             if let Some(cursor) = cursor {
                 tx.set_cursor(stored.row, cursor)?;
+            }
+            if done.new > 0 {
+                super::probing::proved(tx, &stored, own_now)?;
             }
             Ok(done)
         })

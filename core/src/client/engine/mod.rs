@@ -16,6 +16,7 @@ mod node_lists;
 mod node_records;
 mod nodes;
 mod outgoing;
+mod probing;
 mod rotation;
 mod view;
 
@@ -39,6 +40,7 @@ pub use leases::Registration;
 pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
+pub use probing::Asking;
 pub use view::Delivery;
 
 /// A profile and what it does over time.

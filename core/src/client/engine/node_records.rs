@@ -64,6 +64,9 @@ fn parse(link: NodeLink, origin: u8, role: u8, state: Option<&store::NodeState>)
     record.audit_at = UnixMillis::from_millis(state.audit_ms);
     record.audited = UnixMillis::from_millis(state.audited_ms);
     record.gap = state.gap;
+    record.unproven = state.unproven;
+    record.silent = state.silent;
+    record.ask_at = UnixMillis::from_millis(state.ask_ms);
     record.home = state
         .home
         .as_ref()
@@ -89,6 +92,9 @@ pub(super) fn to_stored(record: &NodeRecord) -> (u8, store::NodeState) {
         audit_ms: record.audit_at.as_millis(),
         audited_ms: record.audited.as_millis(),
         gap: record.gap,
+        unproven: record.unproven,
+        silent: record.silent,
+        ask_ms: record.ask_at.as_millis(),
         home: record.home.as_ref().map(NodeLink::to_hint),
         ..store::NodeState::default()
     };
@@ -192,6 +198,9 @@ mod tests {
             record.audit_at = at(4);
             record.audited = at(6);
             record.gap = 5;
+            record.unproven = 2;
+            record.silent = 1;
+            record.ask_at = at(7);
             record.home = NodeLink::new(*link.key(), "b.example", 2).ok();
             if number % 2 == 0 {
                 record.rtt = Some(Duration::from_millis(61));

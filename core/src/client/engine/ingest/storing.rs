@@ -97,6 +97,7 @@ impl Intake<'_> {
         let Some(message_row) = added else {
             return Ok(());
         };
+        self.done.new += 1;
         let latest = keys
             .chains
             .get(&author.row)
