@@ -3,13 +3,13 @@
 //! Prints one JSON object a line and keeps the lines in `target/bench.jsonl`. A suite of [`rows`] measures a few rows
 //! together; [`harness`] has the node process, the client processes and what all of them share.
 
-mod harness;
 mod rows;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use ailurus_bench::harness;
 use harness::{Failure, report::Report, row::Suite};
 use rows::SUITES;
 
@@ -63,7 +63,7 @@ fn measure(only: &str) -> Result<bool, Failure> {
         )
         .into());
     }
-    let mut report = Report::open(only.is_empty())?;
+    let mut report = Report::open("bench.jsonl", only.is_empty())?;
     let mut all = true;
     for suite in chosen {
         for row in suite.measure() {

@@ -1,4 +1,4 @@
-//! Where rows go: stdout, and `target/bench.jsonl`.
+//! Where rows go: stdout, and a file in `target`.
 
 use std::{io::Write as _, path::PathBuf};
 
@@ -11,11 +11,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// A fresh one, or one in which rows will be replaced.
-    pub fn open(fresh: bool) -> Result<Self, Failure> {
+    /// Into this file of `target`: a fresh one, or one in which rows will be replaced.
+    pub fn open(file: &str, fresh: bool) -> Result<Self, Failure> {
         let folder = beside()?;
         let target = folder.parent().unwrap_or(&folder);
-        let path = target.join("bench.jsonl");
+        let path = target.join(file);
         let lines = match std::fs::read_to_string(&path) {
             Ok(text) if !fresh => text.lines().map(str::to_owned).collect(),
             _ => Vec::new(),

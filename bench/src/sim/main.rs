@@ -8,7 +8,6 @@ mod channel;
 mod choice;
 mod client;
 mod node;
-mod random;
 mod report;
 mod world;
 
@@ -16,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use ailurus_bench::random;
 use report::Scale;
 
 /// Why a simulation cannot go on, as a sentence.

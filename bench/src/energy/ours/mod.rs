@@ -1,0 +1,77 @@
+//! What this library does: the real planner, the real engine over SQLite, the real node's service, in virtual time.
+//!
+//! Sockets and the way between are left out; what is said there is written by [`Wire`]. Whom nobody hears of at the
+//! right time is the platform: it wakes a phone at any moment within the plan's slack, by chance from the seed.
+
+mod os;
+mod phone;
+mod talk;
+mod world;
+
+use std::time::Duration;
+
+use ailurus::power::Preference;
+
+use super::{trace::Message, wire::Wire};
+
+pub use os::Os;
+pub use world::run;
+
+/// How a phone is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// What it is called on the command line and in rows.
+    pub name: &'static str,
+    /// What it is called in a picture.
+    pub title: &'static str,
+    pub preference: Preference,
+    /// A confirmed push endpoint wakes it.
+    pub push: bool,
+}
+
+/// All that are shown.
+pub const POLICIES: [Policy; 4] = [FAST, BALANCED, FRUGAL, PUSHED];
+
+const FAST: Policy = Policy {
+    name: "fast",
+    title: "Ailurus, fast",
+    preference: Preference::Fast,
+    push: false,
+};
+/// The default.
+pub const BALANCED: Policy = Policy {
+    name: "balanced",
+    title: "Ailurus, balanced",
+    preference: Preference::Balanced,
+    push: false,
+};
+pub const FRUGAL: Policy = Policy {
+    name: "frugal",
+    title: "Ailurus, frugal",
+    preference: Preference::Frugal,
+    push: false,
+};
+pub const PUSHED: Policy = Policy {
+    name: "push",
+    title: "Ailurus, balanced with push",
+    preference: Preference::Balanced,
+    push: true,
+};
+
+/// What happens to the phones.
+pub struct Scene<'a> {
+    /// To each of them.
+    pub messages: &'a [Message],
+    /// What came in the weeks before, from which the planner has learned; until the start, at which these are counted.
+    pub history: &'a [Message],
+    /// How long the history is.
+    pub history_lasts: Duration,
+    /// When each phone sends a message itself.
+    pub sends: &'a [Duration],
+    /// When the network goes, and when it comes back.
+    pub outages: &'a [(Duration, Duration)],
+    pub end: Duration,
+    pub os: Os,
+    pub seed: u64,
+    pub wire: &'a Wire,
+}
