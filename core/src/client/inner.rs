@@ -262,14 +262,21 @@ impl Inner {
         }
     }
 
-    /// Tells the plan what has a time, if that may have changed. A store that does not answer changes nothing.
+    /// Tells the plan what has a time and whether a push wakes this phone, if that may have changed. A store that does not answer changes nothing.
     fn take_in_dues(&self, engine: &mut Engine, now: UnixMillis) {
         if !self.outdated.swap(false, Ordering::Relaxed) {
             return;
         }
-        match engine.dues(self.dht.is_on(), now) {
-            Ok(dues) => {
+        let read = |engine: &mut Engine| {
+            Ok::<_, Error>((
+                engine.dues(self.dht.is_on(), now)?,
+                engine.push_available()?,
+            ))
+        };
+        match read(engine) {
+            Ok((dues, push)) => {
                 let mut power = lock(&self.power);
+                power.set_push(push);
                 for (reason, due) in dues {
                     power.set_due(reason, due, now);
                 }
@@ -312,13 +319,6 @@ impl Inner {
     /// Live connections look for what has come due.
     pub(super) fn tick(&self) {
         count(&self.ticks);
-    }
-
-    /// Notes for the plan whether a push wakes this phone.
-    pub(super) fn note_push(&self, engine: &mut Engine) -> Result<(), Error> {
-        let available = engine.push_available()?;
-        lock(&self.power).set_push(available);
-        Ok(())
     }
 
     /// There may be something to send.

@@ -193,8 +193,8 @@ impl Client {
     ) -> Result<(), Error> {
         let mut engine = self.engine();
         named(node, change(&mut engine))?;
-        self.inner().note_push(&mut engine)?;
         drop(engine);
+        self.inner().replan();
         self.inner().wake();
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::announcing::{announces, receiving};
 use super::leases::spread;
 use super::lost::schedule;
 use super::nodes::{kept_nodes, load};
+use super::push::push_is_due;
 use super::{Engine, Error, time_at};
 use crate::channel::Epoch;
 
@@ -92,7 +93,10 @@ fn registration(tx: &Tx<'_>, now: UnixMillis) -> Result<Option<Due>, Error> {
                 add(from, from.after(REGISTERED));
             }
         }
-        if !tx.releases(node.row)?.is_empty() || announces(tx, &node, &accesses, node_now)? {
+        if !tx.releases(node.row)?.is_empty()
+            || announces(tx, &node, &accesses, node_now)?
+            || push_is_due(tx, &node, now)?
+        {
             add(UnixMillis::default(), UnixMillis::from_millis(u64::MAX));
         }
     }
