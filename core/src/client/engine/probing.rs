@@ -37,7 +37,7 @@ impl Engine {
         if !was_synced(&node, now) || self.work(&key, now)? != Work::default() {
             return Ok(None);
         }
-        let errands = self.errands(&key, &[], now)?;
+        let errands = self.errands(&key, &[], false, now)?;
         if !errands.nodes.is_empty() || errands.audit.is_some() {
             return Ok(None);
         }
