@@ -122,7 +122,7 @@ fn bar(part: Duration, whole: Duration) -> String {
     let eighths = part.as_millis() * BAR as u128 * 8 / whole.as_millis().max(1);
     let eighths = usize::try_from(eighths).unwrap_or(0).min(BAR * 8);
     let mut bar = "█".repeat(eighths / 8);
-    bar.extend(PARTS.get(eighths % 8));
+    bar.extend(PARTS.get(eighths % 8).copied());
     bar
 }
 
