@@ -89,6 +89,9 @@ pub enum Command {
     /// Add and remove super nodes, and introduce friends to them
     #[command(subcommand)]
     Node(Node),
+    /// Show what was spent today and in the last 7 days, and when an app would wake up next
+    #[command(after_help = USAGE_HELP)]
+    Usage(UsageArgs),
     /// Look into links
     #[command(subcommand)]
     Key(Key),
@@ -281,6 +284,27 @@ pub enum Node {
 }
 
 #[derive(Args)]
+pub struct UsageArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Set first how often an app wakes up in the background; kept with the profile
+    #[arg(long, value_name = "PREFERENCE")]
+    pub preference: Option<Preference>,
+}
+
+/// What the user prefers in the background.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Preference {
+    /// Messages soon, at the cost of battery
+    Fast,
+    /// Messages within minutes by day, at a small cost
+    Balanced,
+    /// Messages within the hour, at hardly any cost
+    Frugal,
+}
+
+#[derive(Args)]
 pub struct Nodes {
     /// Say why each is what it is
     #[arg(long)]
@@ -401,6 +425,15 @@ a node's operator by introductions; a full node keeps those who are near.
 Example:
   ailurus --data ~/.ailurus nodes --why
   ailurus --data ~/.ailurus nodes --json";
+
+const USAGE_HELP: &str = "\
+Bytes are those of all datagrams, with the headers of IP and UDP. Wake-ups are traffic after 10 seconds of silence, and
+the time that the radio was up is that of a model: LTE unless the network is known to be Wi-Fi.
+
+Example:
+  ailurus --data ~/.ailurus usage
+  ailurus --data ~/.ailurus usage --preference frugal
+  ailurus --data ~/.ailurus usage --json";
 
 const NODE_ADD_HELP: &str = "\
 A link is public; an invitation is for you alone and makes you count as near to the operator.

@@ -8,6 +8,8 @@ mod disk;
 mod people;
 #[path = "store/schema.rs"]
 mod schema;
+#[path = "store/waiting.rs"]
+mod waiting;
 
 use std::fs;
 use std::thread;

@@ -11,6 +11,7 @@ mod message;
 mod node;
 mod profile;
 mod reach;
+mod usage;
 
 use clap::{CommandFactory as _, error::ErrorKind};
 
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Sync { json } => message::sync(&client, json).await,
         Command::Read(read) => message::read(&client, &read).await,
         Command::Message(Message::Delete { id }) => message::delete(&client, &id),
+        Command::Usage(usage) => usage::run(&client, &usage, profile.now()),
         Command::Chat { channel } => chat::run(&client, &channel).await,
         Command::Demo
         | Command::Completions { .. }
