@@ -33,7 +33,8 @@ impl Client {
     pub async fn sync_once(&self, budget: Duration) -> Result<PollReport, Error> {
         let deadline = after(budget);
         let exchange = async {
-            let (probed, probe) = probe::probe(self.inner(), deadline).await?;
+            let probing = within(deadline, probe::probe(self.inner(), deadline));
+            let (probed, probe) = probing.await.transpose()?.unwrap_or_default();
             if probed == Probed::Nothing {
                 self.inner().synced();
                 return Ok(probe);

@@ -14,13 +14,14 @@ use super::inner::Inner;
 use super::{Error, PollReport};
 
 /// What is known after a poll by datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Probed {
     /// The polled node has nothing new: the poll is done.
     Nothing,
     /// It has something.
     News,
     /// Nothing is known: it could not be asked, did not answer, or could not tell.
+    #[default]
     Unknown,
 }
 

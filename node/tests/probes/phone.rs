@@ -229,3 +229,27 @@ fn by_a_wrong_clock_nobody_relies_on_tickets() {
     assert!(ask(&mut bob, past).is_some(), "it was synced with now");
     assert!(ask(&mut bob, past.after(7 * HOUR)).is_none());
 }
+
+#[test]
+fn nothing_in_two_polls_is_the_same() {
+    let (node, _alice, mut bob, _channel) = settled();
+    let mut seen: Vec<Datagram> = Vec::new();
+    for minute in 0..60 {
+        let now = START.after(HOUR / 60 * minute);
+        let asking = ask(&mut bob, now).expect("a ticket");
+        let answer = node.service.answer_probe(HERE, now, &asking.question);
+        let answer = answer.expect("an answer");
+        take_in(&mut bob, &asking, &answer, now);
+        seen.extend([asking.question, answer]);
+    }
+    // No eight bytes in a row stand twice, wherever; random ones do so once in 2^50 such runs.
+    let mut runs = std::collections::HashSet::new();
+    for datagram in &seen {
+        for run in datagram.windows(8) {
+            assert!(runs.insert(run.to_vec()));
+        }
+    }
+    // And the first byte says only what a datagram is.
+    let firsts: std::collections::HashSet<u8> = seen.iter().map(|datagram| datagram[0]).collect();
+    assert_eq!(firsts.len(), 2);
+}
