@@ -244,4 +244,4 @@ const BURST: usize = 8;
 /// Questions under way at once: what a socket's buffer of the system's default size holds.
 const UNDER_WAY: usize = 192;
 /// After this time without any answer the oldest burst is given up.
-const LOST: Duration = Duration::from_millis(50);
+const LOST: Duration = Duration::from_millis(250);
