@@ -8,6 +8,8 @@ mod disk;
 mod people;
 #[path = "store/schema.rs"]
 mod schema;
+#[path = "store/tickets.rs"]
+mod tickets;
 #[path = "store/waiting.rs"]
 mod waiting;
 

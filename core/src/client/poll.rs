@@ -132,7 +132,8 @@ impl Client {
         };
         let mut probe = PollReport::default();
         if may_be_empty {
-            let (probed, report) = probe::probe(inner, deadline).await?;
+            let probing = within(deadline, probe::probe(inner, deadline));
+            let (probed, report) = probing.await.transpose()?.unwrap_or_default();
             if probed == Probed::Nothing {
                 inner.ended(true).await;
                 return Ok(report);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tempfile::TempDir;
 
-use ailurus::channel::{Address, Epoch};
+use ailurus::channel::{Address, Epoch, Ticket};
 use ailurus::client::engine::Engine;
 use ailurus::crypto::SeededEntropy;
 use ailurus::store::StorageKey;
@@ -15,6 +15,7 @@ use ailurus::wire::{
         Batch, CaughtUp, Hello, Position, Published, Refusal, Release, Request, Response, Sync,
         request, response,
     },
+    probe::Datagram,
 };
 use ailurus_node::{Limits, Service, Session, Store};
 
@@ -161,14 +162,15 @@ pub(super) fn response() -> Target {
 }
 
 /// A node's service with a client that holds leases. It keeps what it accepts until it is dropped.
-struct TestNode {
+pub(super) struct TestNode {
     service: Service,
     session: Session,
     _folder: TempDir,
 }
 
 impl TestNode {
-    fn new() -> (Self, Client) {
+    /// With what its client said at first.
+    pub(super) fn new() -> (Self, Client) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("node.db")).expect("a store");
         let limits = Limits {
@@ -200,10 +202,26 @@ impl TestNode {
     fn ask(&self, request: Request) -> Vec<Response> {
         self.service.handle(&self.session, NOW, request)
     }
+
+    /// A ticket that it gives the client.
+    pub(super) fn ticket(&self) -> Ticket {
+        let end = self.ask(sync(Bytes::new())).pop().and_then(|end| end.kind);
+        let Some(response::Kind::CaughtUp(end)) = end else {
+            panic!("a sync ends otherwise: {end:?}");
+        };
+        let given = end.tickets.first().and_then(Ticket::from_wire);
+        given.expect("a ticket")
+    }
+
+    /// What it answers to a datagram.
+    pub(super) fn answer(&self, datagram: &[u8]) -> Option<Datagram> {
+        let from = [192, 0, 2, 1].into();
+        self.service.answer_probe(from, NOW, datagram)
+    }
 }
 
 /// A client with one channel, and the channel's address now.
-struct Client {
+pub(super) struct Client {
     engine: Engine,
     address: Address,
     _folder: TempDir,
