@@ -98,7 +98,7 @@ impl Service {
                 if push.kind.is_some() {
                     self.seen.note_visit(client, now);
                 }
-                self.pushing(row.map_or(Stand::default(), |row| Stand::of(row.stage)))
+                self.pushing(row.map_or_else(Stand::default, |row| Stand::of(row.stage)))
             }
             Ok(Err(Refusal::Reason(reason))) => self.refuse(reason, now),
             Ok(Err(Refusal::Target(trouble))) => self.pushing(Stand::dropped(trouble)),
