@@ -582,3 +582,19 @@ async fn a_node_that_does_not_push_says_so() {
     world.bob.poll().await.expect("polled");
     assert_eq!(world.state(), PushState::Dropped(PushTrouble::Refused));
 }
+
+/// The example of RFC 8291, section 5 and appendix A: the crate opens what the RFC sealed, so what it opens above was sealed
+/// as the RFC has it.
+#[test]
+fn the_example_of_rfc_8291_opens() {
+    let decode = |text| Base64UrlUnpadded::decode_vec(text).expect("base64url");
+    let secret = decode("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94");
+    let secret = web_push_native::p256::SecretKey::from_slice(&secret).expect("a key");
+    let auth = decode("BTBZMqHH6r4Tts7J_aSIgg");
+    let sealed = decode(
+        "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
+    );
+    let auth = web_push_native::Auth::clone_from_slice(&auth);
+    let opened = web_push_native::decrypt(sealed, &secret, &auth).expect("for us");
+    assert_eq!(opened, b"When I grow up, I want to be a watermelon");
+}

@@ -1,4 +1,4 @@
-//! Push: what nodes are told so that they can wake this phone, and what they say of it (docs/PROTOCOL.md, section 5.12).
+//! Push: what nodes are told so that they can wake this phone, and what they say of it (docs/PROTOCOL.md, section 5.16).
 
 use std::time::Duration;
 

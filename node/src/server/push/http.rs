@@ -38,7 +38,7 @@ use web_push_native::{Auth, p256::PublicKey};
 
 use crate::{
     config::{Push as PushConfig, PushConfigError},
-    push::{Endpoint, Outcome, Rates, Target, Vapid, bare, is_public},
+    push::{Endpoint, Outcome, Target, Vapid, bare, is_public},
     server::Shared,
     service::{Delivery, Network, PushOffer},
 };
@@ -49,7 +49,7 @@ pub(crate) struct Pushing {
     /// Where push services find the operator.
     contact: String,
     gateway: Option<Uri>,
-    rates: Rates,
+    requests_per_second_per_host: u32,
     test_loopback: bool,
     test_ca: Option<PathBuf>,
     test_hosts: BTreeMap<String, Vec<IpAddr>>,
@@ -79,7 +79,7 @@ impl Pushing {
                 _ => format!("https://{host}"),
             }),
             gateway: checked.gateway,
-            rates: Rates::per_host(config.requests_per_second_per_host),
+            requests_per_second_per_host: config.requests_per_second_per_host,
             test_loopback: config.test_loopback,
             test_ca: config.test_ca.clone(),
             test_hosts: config.test_hosts.clone(),
@@ -92,7 +92,7 @@ impl Pushing {
             vapid_key: self.vapid.public(),
             gateway: self.gateway.is_some(),
             loopback: self.test_loopback,
-            rates: self.rates,
+            requests_per_second_per_host: self.requests_per_second_per_host,
         }
     }
 }
