@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 /// The names of all targets; `fuzz_targets/` has a file for each.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 19] = [
     "backup",
     "backup_database",
     "config",
@@ -38,6 +38,7 @@ pub const NAMES: [&str; 18] = [
     "node_link",
     "node_request",
     "node_response",
+    "push",
     "qr_luma",
     "qr_png",
     "record",
@@ -64,6 +65,7 @@ pub fn target(name: &str) -> Target {
         "node_link" => links::node_link(),
         "node_request" => node::request(),
         "node_response" => node::response(),
+        "push" => messages::push(),
         "qr_luma" => images::qr_luma(),
         "qr_png" => images::qr_png(),
         "record" => nodes::record(),
