@@ -92,6 +92,9 @@ pub enum Command {
     /// Show what was spent today and in the last 7 days, and when an app would wake up next
     #[command(after_help = USAGE_HELP)]
     Usage(UsageArgs),
+    /// Have super nodes wake this profile by push, and take in what a push brings
+    #[command(subcommand)]
+    Push(Push),
     /// Look into links
     #[command(subcommand)]
     Key(Key),
@@ -283,6 +286,65 @@ pub enum Node {
     },
 }
 
+#[derive(Subcommand)]
+pub enum Push {
+    /// Print the key of a super node with which to subscribe (VAPID, base64url)
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push key 5f0c9a")]
+    Key {
+        /// Its id, or the first digits, as `ailurus nodes` shows them
+        id: String,
+    },
+    /// Have a super node wake this profile at an endpoint, or by its operator's gateway
+    #[command(after_help = PUSH_SET_HELP)]
+    Set(PushSet),
+    /// Have a super node wake this profile no more
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push clear 5f0c9a")]
+    Clear {
+        /// Its id, or the first digits
+        id: String,
+    },
+    /// Show how far push has come with each super node
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push status --json")]
+    Status {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take in what a push brought, decrypted: answer a challenge, or fetch what is new
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push receive AQAAAA")]
+    Receive {
+        /// The payload in base64url; nothing for an empty one
+        #[arg(default_value = "")]
+        payload: String,
+    },
+}
+
+#[derive(Args)]
+pub struct PushSet {
+    /// Id of the super node, or the first digits
+    pub id: String,
+    /// The subscription's https URL
+    #[arg(long, value_name = "URL", requires_all = ["p256dh", "auth"], conflicts_with = "platform")]
+    pub endpoint: Option<String>,
+    /// The subscription's public key, in base64url
+    #[arg(long, value_name = "BASE64URL", requires = "endpoint")]
+    pub p256dh: Option<String>,
+    /// The subscription's authentication secret, in base64url
+    #[arg(long, value_name = "BASE64URL", requires = "endpoint")]
+    pub auth: Option<String>,
+    /// Name of a platform that the operator's gateway serves, such as fcm or apns
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "token",
+        required_unless_present = "endpoint"
+    )]
+    pub platform: Option<String>,
+    /// The app's token on that platform
+    #[arg(long, value_name = "TOKEN", requires = "platform")]
+    pub token: Option<String>,
+}
+
 #[derive(Args)]
 pub struct UsageArgs {
     /// Print one JSON object
@@ -434,6 +496,13 @@ Example:
   ailurus --data ~/.ailurus usage
   ailurus --data ~/.ailurus usage --preference frugal
   ailurus --data ~/.ailurus usage --json";
+
+const PUSH_SET_HELP: &str = "\
+The node sends a challenge there, which `ailurus push receive` brings back; from then on it wakes this profile there.
+
+Example:
+  ailurus --data ~/.ailurus push set 5f0c9a --endpoint https://push.example.net/x --p256dh BCVx... --auth BTBZ...
+  ailurus --data ~/.ailurus push set 5f0c9a --platform fcm --token abc";
 
 const NODE_ADD_HELP: &str = "\
 A link is public; an invitation is for you alone and makes you count as near to the operator.

@@ -10,6 +10,7 @@ mod inspect;
 mod message;
 mod node;
 mod profile;
+mod push;
 mod reach;
 mod usage;
 
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Channel(command) => channel::run(&client, command).await,
         Command::Nodes(nodes) => node::list(&client, &nodes),
         Command::Node(command) => node::run(&client, &command).await,
+        Command::Push(command) => push::run(&client, &command).await,
         Command::Send(send) => message::send(&client, &send).await,
         Command::Sync { json } => message::sync(&client, json).await,
         Command::Read(read) => message::read(&client, &read).await,

@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// The names of all targets; `fuzz_targets/` has a file for each.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "backup",
     "backup_database",
     "config",
@@ -40,6 +40,7 @@ pub const NAMES: [&str; 19] = [
     "node_request",
     "node_response",
     "probe",
+    "push",
     "qr_luma",
     "qr_png",
     "record",
@@ -67,6 +68,7 @@ pub fn target(name: &str) -> Target {
         "node_request" => node::request(),
         "node_response" => node::response(),
         "probe" => probes::probe(),
+        "push" => messages::push(),
         "qr_luma" => images::qr_luma(),
         "qr_png" => images::qr_png(),
         "record" => nodes::record(),
