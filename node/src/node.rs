@@ -84,13 +84,7 @@ impl Node {
             listen,
             dht: config.dht,
         };
-        let server = Server::start(
-            Arc::clone(&endpoint),
-            service,
-            clock,
-            dialling,
-            questions,
-        )?;
+        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling, questions)?;
         Ok(Self {
             server,
             endpoint,

@@ -22,7 +22,7 @@ use ailurus_bench::{
 use clap::{Parser, ValueEnum as _};
 
 use course::Outcome;
-use ours::{Os, POLICIES, Scene};
+use ours::{Node, Os, POLICIES, Scene};
 use peers::PEERS;
 use picture::{Point, Words};
 use radio::{PROFILES, Profile};
@@ -118,6 +118,7 @@ fn show(cli: &Cli, wire: &Wire) -> Result<(), Failure> {
         outages: &[],
         end: days.end,
         os: cli.os,
+        node: Node::Real,
         seed: cli.seed,
         wire,
     };

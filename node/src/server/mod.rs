@@ -24,16 +24,16 @@ use ailurus::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
-pub(crate) use self::{
-    peers::Dialling,
-    probes::{Answering, Questions},
-};
 use self::{
     ingest::{Ingest, Threads},
     limits::{Slot, Slots},
     live::Live,
     peers::{Hub, Tasks},
     probes::Loading,
+};
+pub(crate) use self::{
+    peers::Dialling,
+    probes::{Answering, Questions},
 };
 use crate::{error::NodeError, service::Service};
 

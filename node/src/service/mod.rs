@@ -30,8 +30,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, Fetch, Load, Publish, Reason, Reconcile, Request, Response,
-            request, response::Kind,
+            Announce, Fetch, Load, Publish, Reason, Reconcile, Request, Response, request,
+            response::Kind,
         },
         time::UnixMillis,
     },

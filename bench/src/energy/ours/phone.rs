@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use ailurus::{
-    channel::ChannelId,
-    client::engine::Engine,
     power::{Due, Needs, NetworkKind, NetworkState, Plan, Power, PowerState, Wakeup, WakeupReason},
     wire::time::UnixMillis,
 };
@@ -12,17 +10,14 @@ use ailurus_bench::{harness::Failure, random::Random};
 
 use super::{
     Os, Policy, Scene,
-    talk::{Brought, Node, talk},
+    post::{Asked, Brought, Post},
 };
-use crate::{
-    course::Course,
-    wire::{Carried, Wire},
-};
+use crate::{course::Course, wire::Wire};
 
 /// A phone in the background.
 pub struct Phone {
     policy: Policy,
-    engine: Engine,
+    post: Box<dyn Post>,
     power: Power,
     random: Random,
     os: Os,
@@ -34,14 +29,10 @@ pub struct Phone {
     woken: Option<(Duration, Wakeup)>,
     /// When it ran last.
     ran: Option<Duration>,
-    /// The node has something that it does not.
-    news: bool,
     /// The node has pushed since it was asked last.
     pushed: bool,
     /// When a push reaches the phone.
     push: Option<Duration>,
-    /// What a poll carries that finds nothing.
-    empty: Carried,
     /// When leases are due was looked up in this hour.
     leases_seen: u64,
 }
@@ -50,7 +41,7 @@ impl Phone {
     /// A phone that is registered and has nothing to do.
     pub fn new(
         policy: Policy,
-        engine: Engine,
+        post: Box<dyn Post>,
         scene: &Scene<'_>,
         start: UnixMillis,
         random: Random,
@@ -72,7 +63,7 @@ impl Phone {
         power.synced(start);
         Self {
             policy,
-            engine,
+            post,
             power,
             random,
             os: scene.os,
@@ -81,22 +72,10 @@ impl Phone {
             online: true,
             woken: None,
             ran: None,
-            news: false,
             pushed: false,
             push: None,
-            empty: Carried::default(),
             leases_seen: 0,
         }
-    }
-
-    /// Polls until nothing is new, before the days begin.
-    pub fn settle(&mut self, node: &Node<'_>, now: UnixMillis) -> Result<bool, Failure> {
-        let brought = talk(&mut self.engine, node, now)?;
-        let quiet = brought.messages.is_empty() && brought.carried.questions == 0;
-        if quiet {
-            self.empty = brought.carried;
-        }
-        Ok(quiet)
     }
 
     /// When it does something next.
@@ -130,7 +109,6 @@ impl Phone {
 
     /// Something reached the node.
     pub fn offered(&mut self, at: Duration, wire: &Wire) {
-        self.news = true;
         if self.policy.push && self.online && !self.pushed {
             self.pushed = true;
             let there = at + PUSH_LATENCY;
@@ -167,9 +145,9 @@ impl Phone {
     }
 
     /// A person writes something on it and puts it away.
-    pub fn write(&mut self, now: Duration, channel: &ChannelId) -> Result<(), Failure> {
+    pub fn write(&mut self, now: Duration) -> Result<(), Failure> {
         let time = self.time(now);
-        self.engine.send(channel, "on my way", time)?;
+        self.post.write(time)?;
         let due = Due {
             from: time,
             by: time,
@@ -181,10 +159,10 @@ impl Phone {
     }
 
     /// Does what is due at `now`, which [`Phone::next`] gave.
-    pub fn wake(&mut self, now: Duration, node: &Node<'_>, wire: &Wire) -> Result<(), Failure> {
+    pub fn wake(&mut self, now: Duration, wire: &Wire) -> Result<(), Failure> {
         if self.push.take_if(|at| *at <= now).is_some() {
             if self.power.pushed(self.time(now)) {
-                self.exchange(now, &[WakeupReason::Push], node, wire)?;
+                self.exchange(now, &[WakeupReason::Push], wire)?;
             }
             self.plan(now);
             return Ok(());
@@ -197,7 +175,7 @@ impl Phone {
         } else {
             wakeup.reasons
         };
-        self.exchange(now, &reasons, node, wire)?;
+        self.exchange(now, &reasons, wire)?;
         self.plan(now);
         Ok(())
     }
@@ -206,7 +184,6 @@ impl Phone {
         &mut self,
         now: Duration,
         reasons: &[WakeupReason],
-        node: &Node<'_>,
         wire: &Wire,
     ) -> Result<(), Failure> {
         if !self.online {
@@ -218,30 +195,26 @@ impl Phone {
         self.power.attempted(begun);
         let reason = name(reasons.first().copied().unwrap_or(WakeupReason::Sync));
         let mut at = now;
-        // Whoever only asks, asks by datagram; a push says that there is something.
-        let asks = carries.iter().all(|carried| *carried == WakeupReason::Sync)
-            && !reasons.contains(&WakeupReason::Push);
-        if asks {
-            at = wire.datagram(&mut self.course, at, reason);
-            if !self.news {
+        // A push has said already that there is something.
+        if !reasons.contains(&WakeupReason::Push) {
+            let asked = self.post.ask(begun)?;
+            if asked != Asked::NotAsked {
+                at = wire.datagram(&mut self.course, at, reason);
+            }
+            if asked == Asked::Nothing {
                 self.power.synced(self.time(at));
-                return self.look_at_leases(at, node);
+                return self.look_at_leases(at);
             }
         }
-        let time = self.time(at);
-        let Brought { messages, carried } = talk(&mut self.engine, node, time)?;
-        let more = Carried {
-            sent: carried.sent.saturating_sub(self.empty.sent),
-            received: carried.received.saturating_sub(self.empty.received),
-            questions: carried.questions,
-        };
-        let (there, done) = wire.conversation(&mut self.course, at, more, reason);
-        self.news = false;
+        let Brought { sent, carried } = self.post.talk(self.time(at))?;
+        let (there, done) = wire.conversation(&mut self.course, at, carried, reason);
         self.pushed = false;
-        for message in &messages {
-            let sent = message.time.since(self.start);
-            self.course.delays.push((sent, there.saturating_sub(sent)));
-            self.power.received(message.time, self.time(there));
+        for time in sent {
+            let since = time.since(self.start);
+            self.course
+                .delays
+                .push((since, there.saturating_sub(since)));
+            self.power.received(time, self.time(there));
         }
         self.power.synced(self.time(done));
         self.power
@@ -249,21 +222,18 @@ impl Phone {
         if carries.contains(&WakeupReason::Registration) {
             self.leases_seen = 0;
         }
-        self.look_at_leases(done, node)
+        self.look_at_leases(done)
     }
 
     /// Tells the planner when leases are due: it is looked up once an hour, some days ahead.
-    fn look_at_leases(&mut self, now: Duration, node: &Node<'_>) -> Result<(), Failure> {
+    fn look_at_leases(&mut self, now: Duration) -> Result<(), Failure> {
         let time = self.time(now);
         let hour = time.as_secs() / 3_600;
         if self.leases_seen == hour {
             return Ok(());
         }
         self.leases_seen = hour;
-        let mut due_at = |hours: u32| -> Result<bool, Failure> {
-            let work = self.engine.work(&node.key, time.after(HOUR * hours))?;
-            Ok(work.leases)
-        };
+        let mut due_at = |hours: u32| self.post.leases_due(time.after(HOUR * hours));
         // What is due once is due until it is done, so the first hour is found by halving.
         let (mut not_yet, mut by_then) = (0, LOOK_AHEAD_H);
         let due = if due_at(by_then)? {

@@ -95,9 +95,7 @@ mod tests {
     }
 
     fn taken(prefixes: &mut Prefixes, network: Network, now: UnixMillis, tries: usize) -> usize {
-        (0..tries)
-            .filter(|_| prefixes.take(network, now))
-            .count()
+        (0..tries).filter(|_| prefixes.take(network, now)).count()
     }
 
     #[test]
