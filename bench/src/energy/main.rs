@@ -64,6 +64,9 @@ struct Cli {
     /// Draw the picture into this file
     #[arg(long, value_name = "FILE", overrides_with = "svg")]
     svg: Option<PathBuf>,
+    /// Say where the policies of others come from
+    #[arg(long)]
+    sources: bool,
     /// Only judge the budgets, and print their rows
     #[arg(long)]
     rows: bool,
@@ -133,6 +136,12 @@ fn show(cli: &Cli, wire: &Wire) -> Result<(), Failure> {
         rows.push((peer.title.to_owned(), outcome, false));
     }
     table::print(&rows);
+    if cli.sources {
+        println!("\nsources and packets of others");
+        for peer in PEERS {
+            println!("{}: {}; {}", peer.title, peer.source, peer.packets);
+        }
+    }
     if let Some(path) = &cli.svg {
         let words = Words {
             subtitle: days.told(kind, profile, cli),

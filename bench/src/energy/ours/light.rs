@@ -2,11 +2,11 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use ailurus::wire::time::UnixMillis;
+use ailurus::wire::{limits::MIN_PADDED, time::UnixMillis};
 use ailurus_bench::harness::Failure;
 
 use super::post::{Asked, Brought, Post, Sender};
-use crate::wire::{Carried, ITEM};
+use crate::wire::Carried;
 
 /// What was written so far, and when.
 type Log = Rc<RefCell<Vec<(UnixMillis, usize)>>>;
@@ -18,6 +18,7 @@ pub fn family(phones: usize, start: UnixMillis) -> (LightSender, Vec<LightPost>)
         log: Rc::clone(&log),
         read: 0,
         outbox: 0,
+        echoes: 0,
         connected: start,
     };
     let posts = (0..phones).map(post).collect();
@@ -29,6 +30,8 @@ pub struct LightPost {
     log: Log,
     read: usize,
     outbox: usize,
+    /// Of the outbox of last time.
+    echoes: usize,
     /// The last time.
     connected: UnixMillis,
 }
@@ -46,17 +49,22 @@ impl Post for LightPost {
         self.connected = now;
         let log = self.log.borrow();
         let fresh = log.get(self.read..).unwrap_or_default();
-        let texts = fresh.iter().map(|(_, bytes)| padded(*bytes));
+        let mut received: usize = fresh.iter().map(|(_, bytes)| item(*bytes)).sum();
+        if !fresh.is_empty() {
+            received += BATCH;
+        }
+        // What a phone wrote comes back to it once.
+        received += self.echoes * (BATCH + item(0));
         let brought = Brought {
             sent: fresh.iter().map(|(at, _)| *at).collect(),
             carried: Carried {
-                received: texts.sum::<usize>() + fresh.len() * (ITEM - padded(200)),
-                sent: self.outbox * (ITEM + CHANNEL),
+                received,
+                sent: self.outbox * (PUBLISH + item(0)),
                 questions: u32::try_from(self.outbox)?,
             },
         };
         self.read = log.len();
-        self.outbox = 0;
+        self.echoes = std::mem::take(&mut self.outbox);
         Ok(brought)
     }
 
@@ -86,16 +94,21 @@ impl Sender for LightSender {
     }
 }
 
-/// A text as it is sealed: at least 192 bytes, then to a multiple of an eighth of its size, as Padmé does about.
-fn padded(bytes: usize) -> usize {
-    let content = bytes + CONTENT;
-    let step = (content.next_power_of_two() / 16).max(1);
-    content.max(192).next_multiple_of(step)
+/// An envelope with a text of so many bytes, in a batch: padded to 192 bytes at least, then by Padmé.
+pub fn item(text: usize) -> usize {
+    let content = (text + CONTENT).max(MIN_PADDED);
+    let exponent = content.ilog2();
+    let step = 1 << exponent.saturating_sub(exponent.ilog2() + 1);
+    ENVELOPE + content.next_multiple_of(step)
 }
 
 /// Around a text inside the encryption: author, signature, numbers.
-const CONTENT: usize = 130;
-/// Keys of a publication.
-const CHANNEL: usize = 75;
+const CONTENT: usize = 86;
+/// Around that: the envelope's signature, nonce, tag, lengths.
+const ENVELOPE: usize = 100;
+/// Around envelopes of one channel: address, base time, position.
+pub const BATCH: usize = 126;
+/// Around an envelope that is published: keys, base time.
+const PUBLISH: usize = 78;
 /// After this time a phone connects, whatever it is told by datagram.
 const FULL_SYNC: Duration = Duration::from_secs(6 * 3_600);

@@ -3,7 +3,7 @@
 //! Sockets and the way between are left out; what is said there is written by [`Wire`]. The platform wakes a phone at any
 //! moment within the plan's slack, by chance from the seed.
 
-mod light;
+pub mod light;
 mod os;
 mod phone;
 mod post;

@@ -176,3 +176,67 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 const SETTLING: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use ailurus::channel::Epoch;
+
+    use super::*;
+    use crate::ours::light;
+
+    #[test]
+    fn the_small_node_carries_what_the_real_one_does() {
+        let start = Epoch::new(2_970).start().after(HOUR * 72);
+        let (mut sender, mut posts) = family(1, 1, start).unwrap();
+        let (mut light_sender, mut light_posts) = light::family(1, start);
+        let (real, light) = (&mut posts[0], &mut light_posts[0]);
+        for (count, bytes) in [
+            (0, 0),
+            (1, 200),
+            (5, 200),
+            (20, 200),
+            (10, 20),
+            (10, 100),
+            (10, 400),
+            (10, 460),
+            (10, 1_000),
+        ] {
+            for _ in 0..count {
+                sender.send(bytes, start).unwrap();
+                light_sender.send(bytes, start).unwrap();
+            }
+            let (real, light) = (real.talk(start).unwrap(), light.talk(start).unwrap());
+            assert_eq!(real.sent.len(), count);
+            assert_eq!(real.carried, light.carried, "{count} of {bytes}");
+        }
+        for _ in 0..2 {
+            real.write(start).unwrap();
+            light.write(start).unwrap();
+            assert_eq!(real.ask(start).unwrap(), Asked::NotAsked);
+            assert_eq!(light.ask(start).unwrap(), Asked::NotAsked);
+            let (real, light) = (real.talk(start).unwrap(), light.talk(start).unwrap());
+            assert!(real.carried.sent.abs_diff(light.carried.sent) < 5);
+            assert!(real.carried.received.abs_diff(light.carried.received) < 5);
+            assert_eq!(real.carried.questions, light.carried.questions);
+        }
+    }
+
+    #[test]
+    fn a_datagram_tells_what_the_real_node_has() {
+        let start = Epoch::new(2_970).start().after(HOUR * 72);
+        let (mut sender, mut posts) = family(2, 1, start).unwrap();
+        let post = &mut posts[0];
+        let mut now = start;
+        for _ in 0..5 {
+            now = now.after(MINUTE);
+            assert_eq!(post.ask(now).unwrap(), Asked::Nothing);
+        }
+        sender.send(30, now).unwrap();
+        assert_eq!(post.ask(now).unwrap(), Asked::News);
+        assert_eq!(post.talk(now).unwrap().sent.len(), 1);
+        assert_eq!(post.ask(now).unwrap(), Asked::Nothing);
+        // Now and then it connects whatever it is told.
+        let later = now.after(HOUR * 7);
+        assert_eq!(post.ask(later).unwrap(), Asked::NotAsked);
+    }
+}

@@ -220,8 +220,8 @@ pub const EMPTY: Carried = Carried {
     questions: 0,
 };
 /// Bytes of frames of an empty poll: the question, and hello, position, tickets.
-const SYNC: usize = 92;
-const HELLO: usize = 330;
+const SYNC: usize = 82;
+const HELLO: usize = 235;
 /// Stands for the connection's: the service checks leases against it.
 const EXPORTER: [u8; 32] = [7; 32];
 /// More than any conversation takes.

@@ -38,31 +38,20 @@ impl World {
     fn new(scene: &Scene<'_>, policies: &[Policy]) -> Result<Self, Failure> {
         // Midnight in the middle of an epoch, so that a week has a turn in it.
         let start = Epoch::new(2_970).start().after(DAY * 3);
-        let (sender, posts): (Box<dyn Sender>, Vec<Box<dyn Post>>) = match scene.node {
-            Node::Real => {
-                let (sender, posts) = real::family(scene.seed, policies.len(), start)?;
-                let posts = posts
-                    .into_iter()
-                    .map(|post| Box::new(post) as Box<dyn Post>);
-                (Box::new(sender), posts.collect())
-            }
-            Node::Light => {
-                let (sender, posts) = light::family(policies.len(), start);
-                let posts = posts
-                    .into_iter()
-                    .map(|post| Box::new(post) as Box<dyn Post>);
-                (Box::new(sender), posts.collect())
-            }
+        let (sender, posts) = match scene.node {
+            Node::Real => real::family(scene.seed, policies.len(), start).map(boxed)?,
+            Node::Light => boxed(light::family(policies.len(), start)),
         };
         let phones = policies.iter().zip(posts).map(|(policy, post)| {
             // The platform treats all phones alike.
             let random = Random::new(scene.seed, 2);
             Phone::new(*policy, post, scene, start, random)
         });
+        let phones = phones.collect();
         Ok(Self {
             sender,
             start,
-            phones: phones.collect(),
+            phones,
         })
     }
 
@@ -126,6 +115,13 @@ impl World {
             }
         }
     }
+}
+
+fn boxed<S: Sender + 'static, P: Post + 'static>(
+    (sender, posts): (S, Vec<P>),
+) -> (Box<dyn Sender>, Vec<Box<dyn Post>>) {
+    let boxed = |post| -> Box<dyn Post> { Box::new(post) };
+    (Box::new(sender), posts.into_iter().map(boxed).collect())
 }
 
 /// Outages as single changes.

@@ -200,8 +200,6 @@ pub const SENDING: &str = "poll that sends one message";
 
 /// A question by datagram, and as many bytes of answer: UDP payload.
 pub const DATAGRAM: u32 = PROBE_LEN as u32;
-/// Bytes of a frame for an envelope with a text of 200 bytes.
-pub const ITEM: usize = 404;
 /// A push without content in TLS, and what acknowledges it.
 const PUSH: u32 = 400;
 const PUSH_ACK: u32 = 52;
@@ -217,6 +215,7 @@ const ACK: u32 = 1 + 8 + 2 + 6 + 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ours::light::{BATCH, item};
 
     #[test]
     fn what_is_computed_for_messages_is_what_was_recorded() {
@@ -227,7 +226,7 @@ mod tests {
             let measured = recorded.find(&name).unwrap();
             let mut course = Course::default();
             let carried = Carried {
-                received: count * ITEM,
+                received: BATCH + count * item(200),
                 ..Carried::default()
             };
             wire.conversation(&mut course, Duration::ZERO, carried, "test");
