@@ -7,6 +7,7 @@ use std::{
 };
 
 use ailurus::net::{DhtMode, ParseDhtModeError};
+use hyper::{Uri, http::uri::Scheme};
 use serde::{Deserialize, Serialize};
 
 /// Everything a node is told. `node/ailurus-node.toml` explains each key.
@@ -26,6 +27,8 @@ pub struct Config {
     pub restored: bool,
     /// The clock is right however far it jumped; otherwise nothing is deleted for a while.
     pub trust_clock: bool,
+    /// How clients are woken by push.
+    pub push: Push,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -41,6 +44,7 @@ impl Config {
             dht: DhtMode::Off,
             restored: false,
             trust_clock: false,
+            push: Push::default(),
             limits: Limits::default(),
         }
     }
@@ -147,6 +151,86 @@ impl Default for Limits {
     }
 }
 
+/// How clients are woken by push: at endpoints of push services that they name, or by the operator's gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Push {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Where push services find the operator: a `mailto:` or `https:` URL. The node's own host if `None`.
+    pub contact: Option<String>,
+    /// The https URL of a gateway for platforms with one token for an app (FCM, APNs).
+    pub gateway: Option<String>,
+    /// Requests to one push service per second, in the long run; five times as many at once.
+    pub requests_per_second_per_host: u32,
+    /// For tests: endpoints and gateway may be on this machine, also without TLS.
+    pub test_loopback: bool,
+    /// For tests: a PEM file with certificates that are trusted besides the system's.
+    pub test_ca: Option<PathBuf>,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            contact: None,
+            gateway: None,
+            requests_per_second_per_host: 50,
+            test_loopback: false,
+            test_ca: None,
+        }
+    }
+}
+
+/// What a node needs of [`Push`], checked.
+pub(crate) struct CheckedPush {
+    pub(crate) contact: Option<String>,
+    pub(crate) gateway: Option<Uri>,
+}
+
+impl Push {
+    /// Reads the URLs.
+    pub(crate) fn check(&self) -> Result<CheckedPush, PushConfigError> {
+        if let Some(contact) = &self.contact
+            && !["mailto:", "https:"]
+                .iter()
+                .any(|scheme| contact.starts_with(scheme))
+        {
+            return Err(PushConfigError::Contact(contact.clone()));
+        }
+        let gateway = self.gateway.as_deref().map(|text| {
+            let bad = || PushConfigError::Gateway(text.to_owned());
+            let uri: Uri = text.parse().map_err(|_| bad())?;
+            let secure = uri.scheme() == Some(&Scheme::HTTPS);
+            let plain = uri.scheme() == Some(&Scheme::HTTP) && self.test_loopback;
+            if uri.host().is_some_and(|host| !host.is_empty()) && (secure || plain) {
+                Ok(uri)
+            } else {
+                Err(bad())
+            }
+        });
+        Ok(CheckedPush {
+            contact: self.contact.clone(),
+            gateway: gateway.transpose()?,
+        })
+    }
+}
+
+/// Why push cannot be configured so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushConfigError {
+    /// Not a URL of the operator's.
+    #[error(
+        "push.contact \"{0}\" is no mailto: or https: URL; write for example mailto:you@example.org"
+    )]
+    Contact(String),
+    /// Not a gateway.
+    #[error(
+        "push.gateway \"{0}\" is no https URL; write for example https://push.example.org/wake"
+    )]
+    Gateway(String),
+}
+
 /// What a TOML file may say; what it leaves out comes from the command line or the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +245,8 @@ pub struct ConfigFile {
     pub metrics: Option<SocketAddr>,
     /// As `--dht`.
     pub dht: Option<String>,
+    /// How clients are woken by push.
+    pub push: Push,
     /// Caps on what others may use.
     pub limits: Limits,
 }
@@ -287,8 +373,21 @@ mod tests {
         let text = include_str!("../ailurus-node.toml");
         let file: ConfigFile = toml::from_str(text).expect("the example parses");
         assert_eq!(file.limits, Limits::default());
+        assert_eq!(file.push, Push::default());
         // Every key is shown, commented out or not.
-        for key in ["data", "listen", "advertise", "metrics", "dht"] {
+        for key in [
+            "data",
+            "listen",
+            "advertise",
+            "metrics",
+            "dht",
+            "enabled",
+            "contact",
+            "gateway",
+            "requests_per_second_per_host",
+            "test_loopback",
+            "test_ca",
+        ] {
             assert!(
                 text.lines()
                     .any(|line| line.trim_start_matches("# ").starts_with(key))

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use ailurus::{channel::NodeLinkError, net::NetError};
 
-use crate::store::StoreError;
+use crate::{config::PushConfigError, store::StoreError};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,9 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Push is not configured as it could be.
+    #[error(transparent)]
+    Push(#[from] PushConfigError),
     /// A thread could not be started.
     #[error("a thread could not be started: {0}; raise the process limits")]
     Thread(io::Error),

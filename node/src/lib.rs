@@ -30,6 +30,7 @@ mod metrics;
 mod node;
 mod operator;
 mod peers;
+mod push;
 #[expect(clippy::disallowed_methods, reason = "connections run in tasks")]
 mod server;
 mod service;
@@ -37,9 +38,11 @@ mod store;
 
 pub use check::{Checked, Finding, Severity, check};
 pub use clock::SystemClock;
-pub use config::{Config, ConfigError, ConfigFile, Limits, parse_host_port, parse_offset};
+pub use config::{
+    Config, ConfigError, ConfigFile, Limits, Push, PushConfigError, parse_host_port, parse_offset,
+};
 pub use error::NodeError;
-pub use metrics::{Metrics, ReasonLabel, SaidLabel};
+pub use metrics::{Metrics, OutcomeLabel, ReasonLabel, SaidLabel};
 pub use node::Node;
 pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, PeerNode, Progress,

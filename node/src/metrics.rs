@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::store::Store;
+use crate::{push::Outcome, store::Store};
 
 /// Counters and gauges of one node.
 pub struct Metrics {
@@ -74,6 +74,14 @@ pub struct Metrics {
     pub peers_distrusted: Gauge,
     /// How often that happened.
     pub peers_withheld: Counter,
+    /// Requests to push services and the gateway, by how they went.
+    pub pushes: Family<OutcomeLabel, Counter>,
+    /// Clients that were not woken, as too many wait already.
+    pub wakeups_left_out: Counter,
+    /// Clients that are woken by push.
+    pub push_endpoints: Gauge,
+    /// Clients that wait for a push to be sent, or were woken lately.
+    pub pushes_waiting: Gauge,
     /// Clients that lost all their leases before the time, by reason.
     pub evicted: Family<ReasonLabel, Counter>,
     /// Clients, of as many as there may be, in permille.
@@ -99,6 +107,13 @@ pub struct Metrics {
 pub struct ReasonLabel {
     /// Name of the reason in the protocol, in lower case and without its prefix.
     pub reason: String,
+}
+
+/// How a request to a push service went.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// One of `delivered`, `later`, `gone`, `refused` and `not_public`.
+    pub outcome: &'static str,
 }
 
 impl ReasonLabel {
@@ -161,6 +176,10 @@ impl Metrics {
             peer_links: Gauge::default(),
             peers_distrusted: Gauge::default(),
             peers_withheld: Counter::default(),
+            pushes: Family::default(),
+            wakeups_left_out: Counter::default(),
+            push_endpoints: Gauge::default(),
+            pushes_waiting: Gauge::default(),
             evicted: Family::default(),
             load_clients: Gauge::default(),
             load_storage: Gauge::default(),
@@ -234,6 +253,19 @@ impl Metrics {
         self.probes_answered
             .get_or_create(&SaidLabel::of(standing))
             .inc();
+    }
+
+    /// Counts a request to a push service.
+    pub(crate) fn count_push(&self, outcome: Outcome) {
+        let Some(outcome) = outcome.label() else {
+            return;
+        };
+        self.pushes.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn set_pushes(&self, endpoints: u64, waiting: usize) {
+        self.push_endpoints.set(gauge(endpoints));
+        self.pushes_waiting.set(gauge(waiting as u64));
     }
 
     pub(crate) fn count_refusal(&self, reason: Reason) {
@@ -348,6 +380,11 @@ impl Metrics {
                 "Times another super node withheld what it had acknowledged, or sent nonsense",
                 &self.peers_withheld,
             ),
+            (
+                "wakeups_left_out",
+                "Clients that were not woken by push, as too many wait already",
+                &self.wakeups_left_out,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -405,6 +442,16 @@ impl Metrics {
                 "Median from a request to its answer in the last minute",
                 &self.load_latency,
             ),
+            (
+                "push_endpoints",
+                "Clients that are woken by push",
+                &self.push_endpoints,
+            ),
+            (
+                "pushes_waiting",
+                "Clients that wait for a push, or were woken lately",
+                &self.pushes_waiting,
+            ),
             ("envelopes", "Envelopes kept", &self.envelopes),
             (
                 "foreign_datagrams",
@@ -433,6 +480,14 @@ impl Metrics {
             "probes_answered",
             "Polls by datagram that were answered",
             self.probes_answered.clone(),
+        );
+        for outcome in Outcome::LABELS {
+            drop(self.pushes.get_or_create(&OutcomeLabel { outcome }));
+        }
+        registry.register(
+            "pushes",
+            "Requests to push services and the gateway",
+            self.pushes.clone(),
         );
         registry.register(
             "evicted",

@@ -20,7 +20,7 @@ use crate::{
     http,
     identity::DataDir,
     metrics::Metrics,
-    server::{Answering, Dialling, Server},
+    server::{Answering, Dialling, Pushing, Server},
     service::Service,
     store::Store,
 };
@@ -71,6 +71,10 @@ impl Node {
         if config.trust_clock {
             service.trust_clock();
         }
+        let pushing = Pushing::new(&config.push, &secret, link.host())?;
+        if let Some(pushing) = &pushing {
+            service.offer_push(pushing.offer(), clock.now())?;
+        }
         let metrics = Arc::clone(service.metrics());
         let (http, metrics_local) = match config.metrics {
             Some(addr) => {
@@ -84,7 +88,14 @@ impl Node {
             listen,
             dht: config.dht,
         };
-        let server = Server::start(Arc::clone(&endpoint), service, clock, dialling, questions)?;
+        let server = Server::start(
+            Arc::clone(&endpoint),
+            service,
+            clock,
+            dialling,
+            questions,
+            pushing,
+        )?;
         Ok(Self {
             server,
             endpoint,

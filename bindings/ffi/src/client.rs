@@ -16,7 +16,8 @@ use crate::runtime::{Cancellation, disk, run, runtime};
 use crate::vault::Vault;
 use crate::{
     AilurusError, AppState, Channel, ChannelId, ChannelSummary, KeyVault, Message, MessageId,
-    NetworkState, NodeKey, NodeStatus, Options, PollReport, PowerState, Wakeup,
+    NetworkState, NodeKey, NodeStatus, Options, Plan, PollReport, PowerState, Preference, PushStatus,
+    PushTarget, UsageReport, Wakeup,
 };
 
 /// A profile: its channels, its contacts with super nodes, and the messages on this phone. Two clients may use one
@@ -287,7 +288,8 @@ impl Client {
         Ok(report.await?.into())
     }
 
-    /// The same, for a wake-up by push; the payload holds nothing that is needed.
+    /// The same, for a wake-up by push: pass what it brought, decrypted, or nothing where the platform hides it. A storm of
+    /// pushes costs no more than the first; a challenge is answered.
     #[uniffi::method(default(cancellation = None))]
     pub async fn on_push(
         &self,
@@ -315,12 +317,74 @@ impl Client {
         .await
     }
 
-    /// When to call `sync_once` next; nothing while connections are open.
-    pub fn next_wakeup(&self) -> Option<Wakeup> {
-        self.core.next_wakeup().map(Wakeup::from)
+    /// When to call `sync_once` next; nothing in the foreground, where connections are open, and without a network: ask
+    /// again after each `set_network`, `set_power`, `set_app_state`, `sync_once` and `on_push`.
+    pub async fn next_wakeup(&self) -> Result<Option<Wakeup>, AilurusError> {
+        let wakeup = self.disk(|client| Ok(client.next_wakeup())).await?;
+        Ok(wakeup.map(Wakeup::from))
     }
 
-    /// Tells the battery's state, at the start and when it changes.
+    /// What the library does now and next, to show.
+    pub async fn plan(&self) -> Result<Plan, AilurusError> {
+        Ok(self.disk(|client| Ok(client.plan())).await?.into())
+    }
+
+    /// What was spent today and in the last 7 days. `utc_offset` is how far the user's clock is ahead of UTC, in seconds:
+    /// today begins at midnight there.
+    pub async fn usage(&self, utc_offset: i32) -> Result<UsageReport, AilurusError> {
+        let report = self.disk(move |client| client.usage(utc_offset)).await?;
+        Ok(report.into())
+    }
+
+    /// What the user prefers in the background.
+    pub fn preference(&self) -> Preference {
+        self.core.preference()
+    }
+
+    /// Sets what the user prefers in the background; it is kept with the profile.
+    pub async fn set_preference(&self, preference: Preference) -> Result<(), AilurusError> {
+        self.disk(move |client| client.set_preference(preference))
+            .await
+    }
+
+    /// The key under which a super node speaks to push services (VAPID, RFC 8292; P-256, uncompressed, 65 bytes), for the
+    /// app to subscribe with; nothing if the node does not push to endpoints. It is asked the first time, which takes some
+    /// seconds at most.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn push_key(
+        &self,
+        node: NodeKey,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<Option<Vec<u8>>, AilurusError> {
+        let client = self.core.clone();
+        let key = run(cancellation, async move { client.push_key(&node).await });
+        Ok(key.await?.map(|key| key.as_bytes().to_vec()))
+    }
+
+    /// Sets where a super node reaches this phone, instead of what was set before: a target of its own for each node whose
+    /// state is active or standby. Needs no network: the node is told at the next contact and sends a challenge there, which
+    /// the app hands to `on_push`.
+    ///
+    /// Fails with `NotFound` if there is no such node, `BadInput` if every node would refuse the target.
+    pub async fn set_push(&self, node: NodeKey, target: PushTarget) -> Result<(), AilurusError> {
+        let target = target.into();
+        self.disk(move |client| client.set_push(&node, &target))
+            .await
+    }
+
+    /// Has a super node wake this phone no more. Needs no network: the target is forgotten here, and the node told at the
+    /// next contact.
+    pub async fn clear_push(&self, node: NodeKey) -> Result<(), AilurusError> {
+        self.disk(move |client| client.clear_push(&node)).await
+    }
+
+    /// How far this phone has come with push by a super node.
+    pub async fn push_status(&self, node: NodeKey) -> Result<PushStatus, AilurusError> {
+        let status = self.disk(move |client| client.push_status(&node)).await?;
+        Ok(status.into())
+    }
+
+    /// Tells how the battery stands and how the system saves it, at the start and when it changes.
     pub fn set_power(&self, state: PowerState) {
         self.core.set_power(state);
     }

@@ -116,6 +116,7 @@ impl From<Error> for AilurusError {
             | Error::Dht(DhtError::NotBuilt)
             | Error::Envelope(_)
             | Error::Name
+            | Error::PushTarget(_)
             | Error::TextTooLong(_)
             | Error::Yourself => Self::BadInput,
             Error::Blind(_)

@@ -27,6 +27,8 @@ mod log;
 mod nodes;
 mod options;
 mod platform;
+mod power;
+mod push;
 mod qr;
 mod records;
 mod runtime;
@@ -41,11 +43,13 @@ pub use link::{LinkInfo, inspect_link};
 pub use log::{LogLevel, LogRecord, LogSink, LogSinkError, set_log_sink};
 pub use nodes::{NodeLoad, NodeState, NodeStatus};
 pub use options::{DhtMode, Options};
-pub use qr::{QrCode, draw_qr, draw_qr_png, read_qr_luma, read_qr_png};
-pub use records::{
-    AccessKind, AppState, ChannelSummary, Member, Message, MessageState, NetworkKind, NetworkState,
-    Page, PollReport, PowerState, Preference, StandbyBucket, Wakeup, WakeupReason,
+pub use power::{
+    AppState, NetworkKind, NetworkState, Plan, PowerState, Preference, StandbyBucket, Usage,
+    UsagePeriod, UsageReport, UsageRow, Wakeup, WakeupReason,
 };
+pub use push::{PushState, PushStatus, PushTarget, PushTrouble};
+pub use qr::{QrCode, draw_qr, draw_qr_png, read_qr_luma, read_qr_png};
+pub use records::{AccessKind, ChannelSummary, Member, Message, MessageState, Page, PollReport};
 pub use runtime::Cancellation;
 pub use vault::{KeyVault, VaultError};
 

@@ -8,9 +8,7 @@ use ailurus::wire::time::UnixMillis;
 use crate::{ChannelId, MessageId, Notice, PublicKey};
 
 pub use ailurus::channel::AccessKind;
-pub use ailurus::client::{
-    AppState, MessageState, NetworkKind, NetworkState, PowerState, Preference, StandbyBucket,
-};
+pub use ailurus::client::MessageState;
 
 /// What a link or a member may do.
 #[uniffi::remote(Enum)]
@@ -34,121 +32,6 @@ pub enum MessageState {
     Received,
     /// Ours, and no super node took it within 7 days.
     Expired,
-}
-
-/// Whether a person looks at the app.
-#[uniffi::remote(Enum)]
-pub enum AppState {
-    /// It is on the screen: connections stay open and messages arrive at once.
-    Foreground,
-    /// It is not: no connection is held.
-    Background,
-}
-
-/// What the phone is connected by.
-#[uniffi::remote(Enum)]
-pub enum NetworkKind {
-    /// Nothing.
-    Offline,
-    /// Wi-Fi.
-    Wifi,
-    /// A mobile network.
-    Cellular,
-    /// Something else, or it is not known.
-    Other,
-}
-
-/// The network as the phone reports it.
-#[uniffi::remote(Record)]
-pub struct NetworkState {
-    /// What it is.
-    pub kind: NetworkKind,
-    /// It is paid for by volume.
-    pub metered: bool,
-    /// It is another operator's.
-    pub roaming: bool,
-}
-
-/// The battery as the phone reports it.
-#[uniffi::remote(Record)]
-pub struct PowerState {
-    /// 0 to 100; nothing if it is not known.
-    pub battery_percent: Option<u8>,
-    /// It is being charged.
-    pub charging: bool,
-    /// The phone saves power.
-    pub saver: bool,
-    /// The system lets apps run in its maintenance windows only (Android's doze).
-    pub doze: bool,
-    /// How often the system lets this app run.
-    pub bucket: StandbyBucket,
-}
-
-/// How often the system lets an app run that is not on the screen (Android's app standby buckets).
-#[uniffi::remote(Enum)]
-pub enum StandbyBucket {
-    /// Whenever it wants; also where the platform has no buckets.
-    Active,
-    /// Every two hours.
-    WorkingSet,
-    /// Every eight hours.
-    Frequent,
-    /// Once a day.
-    Rare,
-    /// Once a day, for a short time.
-    Restricted,
-}
-
-/// What the user prefers in the background. Kept with the profile.
-#[uniffi::remote(Enum)]
-pub enum Preference {
-    /// Messages soon, at the cost of battery.
-    Fast,
-    /// Messages within minutes by day, at a small cost.
-    Balanced,
-    /// Messages within the hour, at hardly any cost.
-    Frugal,
-}
-
-/// When the app should call `sync_once` next.
-#[derive(uniffi::Record)]
-pub struct Wakeup {
-    /// Not before this.
-    pub at: SystemTime,
-    /// How much later it may be, to share a wake-up with others.
-    pub slack: Duration,
-    /// What makes it necessary then.
-    pub reasons: Vec<WakeupReason>,
-    /// All that is done then: the reasons, and what may be done early and so shares the wake-up.
-    pub carries: Vec<WakeupReason>,
-}
-
-/// What a wake-up is for, and what a byte was spent on.
-#[derive(uniffi::Enum)]
-#[non_exhaustive]
-pub enum WakeupReason {
-    /// To ask the super nodes for what is new.
-    Sync,
-    /// A message waits to be sent.
-    Outbox,
-    /// Registrations are renewed.
-    Registration,
-    /// Other super nodes are looked for in the DHT.
-    Dht,
-    /// A mesh is looked after.
-    Mesh,
-    /// Large bodies that waited for a better network.
-    Resync,
-    /// Cover traffic.
-    Dust,
-    /// A node that failed is tried again, or two are compared.
-    Upkeep,
-    /// A push said that there is something new.
-    Push,
-    /// The user asked for it.
-    User,
-    /// A person looks at the app.
-    Foreground,
 }
 
 /// A message as an app shows it.
@@ -256,40 +139,6 @@ pub struct PollReport {
     pub notices: Vec<Notice>,
     /// Not cut short by the budget.
     pub complete: bool,
-}
-
-impl From<core::Wakeup> for Wakeup {
-    fn from(wakeup: core::Wakeup) -> Self {
-        Self {
-            at: system_time(wakeup.at),
-            slack: wakeup.slack,
-            reasons: wakeup.reasons.into_iter().map(WakeupReason::from).collect(),
-            carries: wakeup.carries.into_iter().map(WakeupReason::from).collect(),
-        }
-    }
-}
-
-impl From<core::WakeupReason> for WakeupReason {
-    fn from(reason: core::WakeupReason) -> Self {
-        match reason {
-            core::WakeupReason::Sync => Self::Sync,
-            core::WakeupReason::Outbox => Self::Outbox,
-            core::WakeupReason::Registration => Self::Registration,
-            core::WakeupReason::Dht => Self::Dht,
-            core::WakeupReason::Mesh => Self::Mesh,
-            core::WakeupReason::Resync => Self::Resync,
-            core::WakeupReason::Dust => Self::Dust,
-            core::WakeupReason::Upkeep => Self::Upkeep,
-            core::WakeupReason::Push => Self::Push,
-            core::WakeupReason::User => Self::User,
-            core::WakeupReason::Foreground => Self::Foreground,
-            // One that was added in the library and not here.
-            other => {
-                tracing::error!(?other, "unknown here");
-                Self::Sync
-            }
-        }
-    }
 }
 
 impl From<core::Message> for Message {

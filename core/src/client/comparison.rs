@@ -12,7 +12,7 @@ use crate::wire::node::{Batch, Fetch, Request, request, response};
 use crate::wire::time::UnixMillis;
 
 use super::Error;
-use super::conversation::{Conversation, Heard, connect, note, protocol};
+use super::conversation::{Conversation, Heard, connect_briefly, note, protocol};
 use super::engine::Comparison;
 use super::inner::Inner;
 
@@ -81,7 +81,7 @@ async fn begin(
     node: &StoredNode,
     heard: &Arc<Heard>,
 ) -> Result<Conversation, Error> {
-    let connection = connect(inner, node).await?;
+    let connection = connect_briefly(inner, node).await?;
     connection.established().await?;
     Ok(Conversation::new(
         inner,

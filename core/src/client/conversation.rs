@@ -10,17 +10,18 @@ use tokio::time::{Instant, timeout};
 
 use crate::crypto::NodeKey;
 use crate::net::{Connection, FrameReceiver, FrameSender, NetError};
-use crate::store::StoredNode;
+use crate::power::WakeupReason;
+use crate::store::{StoredNode, Unfetched};
 use crate::sync::session::{Session, Step};
 use crate::wire::{
     limits::MAX_FRAME,
-    node::{Request, Response, response},
+    node::{Batch, Item, Request, Response, response},
     time::UnixMillis,
 };
 
-use super::engine::{Change, Engine};
-use super::follow::{Chunk, Follow};
-use super::inner::Inner;
+use super::engine::{Change, Engine, Waiting};
+use super::follow::{Chunk, Follow, fetch, is_announced};
+use super::inner::{Inner, Scope};
 use super::poll::within;
 use super::types::{Notice, reason};
 use super::{Error, lock};
@@ -48,11 +49,12 @@ pub(super) enum Purpose {
 pub(super) async fn converse(
     inner: &Arc<Inner>,
     node: &StoredNode,
-    purpose: Purpose,
+    (purpose, reason, scope): (Purpose, WakeupReason, Scope),
     deadline: Option<Instant>,
     heard: &Arc<Heard>,
 ) -> Outcome {
-    let connection = match within(deadline, connect(inner, node)).await {
+    let _spent = (purpose == Purpose::Errand).then(|| inner.spending.on(WakeupReason::Upkeep));
+    let connection = match within(deadline, connect_briefly(inner, node)).await {
         Some(Ok(connection)) => connection,
         failed => {
             return Outcome {
@@ -62,9 +64,17 @@ pub(super) async fn converse(
             };
         }
     };
+    let _stands = inner.spending.connection(reason);
     let mut talk = Conversation::new(inner, *node.link.key(), connection, Arc::clone(heard));
+    talk.scope = scope;
     let result = match purpose {
-        Purpose::Poll => within(deadline, talk.run()).await,
+        Purpose::Poll => {
+            let poll = async {
+                talk.run().await?;
+                talk.fetch_waiting().await
+            };
+            within(deadline, poll).await
+        }
         Purpose::Errand => {
             let errand = async {
                 // If nothing is due, that it answers is all that is wanted.
@@ -72,7 +82,8 @@ pub(super) async fn converse(
                 let _ = heard.answered.set(talk.connection.rtt());
                 talk.catch_up_on_work().await?;
                 // What was leased just now is announced.
-                talk.catch_up_on_work().await.map(|_| ())
+                talk.catch_up_on_work().await?;
+                talk.fetch_waiting().await
             };
             within(deadline, errand).await
         }
@@ -89,6 +100,17 @@ pub(super) async fn converse(
     }
 }
 
+/// Connects for an exchange that ends.
+pub(super) async fn connect_briefly(
+    inner: &Arc<Inner>,
+    node: &StoredNode,
+) -> Result<Connection, Error> {
+    let dialer = inner.dialer(node)?;
+    let (host, port) = (node.link.host(), node.link.port());
+    Ok(dialer.connect_briefly(host, port).await?)
+}
+
+/// Connects for as long as a person looks.
 pub(super) async fn connect(inner: &Arc<Inner>, node: &StoredNode) -> Result<Connection, Error> {
     let dialer = inner.dialer(node)?;
     Ok(dialer.connect(node.link.host(), node.link.port()).await?)
@@ -100,6 +122,8 @@ pub(super) struct Conversation {
     node: NodeKey,
     pub(super) connection: Connection,
     changes: Arc<Heard>,
+    /// What it does besides; at first everything at once.
+    pub(super) scope: Scope,
 }
 
 /// What was told so far, filled by the threads that store it: whoever waits for them may give up.
@@ -152,6 +176,10 @@ impl Conversation {
             node,
             connection,
             changes: heard,
+            scope: Scope {
+                large: true,
+                resync: true,
+            },
         }
     }
 
@@ -177,6 +205,7 @@ impl Conversation {
                 Step::Sync => self.sync(&mut session).await,
                 Step::Release => self.release(&mut session).await,
                 Step::Announce => self.announce(&mut session).await,
+                Step::Push => self.push(&mut session).await,
                 Step::Publish => self.publish(&mut session).await,
             };
             match done {
@@ -220,12 +249,14 @@ impl Conversation {
                 Step::Sync => session.caught_up(),
                 Step::Release => self.release(&mut session).await?,
                 Step::Announce => self.announce(&mut session).await?,
+                Step::Push => self.push(&mut session).await?,
                 Step::Publish => self.publish(&mut session).await?,
             }
         }
     }
 
     async fn register(&mut self, session: &mut Session) -> Result<(), Error> {
+        let _spent = self.inner.spending.on(WakeupReason::Registration);
         self.connection.established().await?;
         let exporter = self.connection.exporter()?;
         let node = self.node;
@@ -259,6 +290,7 @@ impl Conversation {
     }
 
     async fn release(&mut self, session: &mut Session) -> Result<(), Error> {
+        let _spent = self.inner.spending.on(WakeupReason::Registration);
         self.connection.established().await?;
         let node = self.node;
         let request = self
@@ -279,6 +311,7 @@ impl Conversation {
 
     /// Tells the node of others, and gives it the records that it wants. A refusal is nothing to tell a person of.
     async fn announce(&mut self, session: &mut Session) -> Result<(), Error> {
+        let _spent = self.inner.spending.on(WakeupReason::Registration);
         self.connection.established().await?;
         let node = self.node;
         let mut waiting = self
@@ -311,8 +344,46 @@ impl Conversation {
         Ok(())
     }
 
+    /// Tells the node how to wake us, or brings back what came by push. A refusal is nothing to tell a person of: the app
+    /// sees it in [`super::PushStatus`].
+    async fn push(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.connection.established().await?;
+        let node = self.node;
+        let telling = self
+            .inner
+            .blocking(move |engine, now| engine.push(&node, now))
+            .await?;
+        if let Some(telling) = telling {
+            let answer = self.ask(&telling.request).await?;
+            if !matches!(
+                answer,
+                response::Kind::Pushing(_) | response::Kind::Refused(_)
+            ) {
+                return Err(protocol(node));
+            }
+            let inner = Arc::clone(&self.inner);
+            self.storing(move |engine, now| {
+                match &answer {
+                    response::Kind::Pushing(answer) => {
+                        engine.pushing(&node, &telling, answer, now)?;
+                    }
+                    response::Kind::Refused(refused) => {
+                        engine.push_refused(&node, &telling, refused.reason(), now)?;
+                    }
+                    _ => {}
+                }
+                inner.note_push(engine)?;
+                Ok(((), Vec::new()))
+            })
+            .await?;
+        }
+        session.pushed();
+        Ok(())
+    }
+
     /// Sends all that waits, many requests on one stream, and takes in the acknowledgements in order.
     async fn publish(&mut self, session: &mut Session) -> Result<(), Error> {
+        let _spent = self.inner.spending.on(WakeupReason::Outbox);
         self.connection.established().await?;
         let node = self.node;
         let publications = self
@@ -393,7 +464,40 @@ impl Conversation {
         sender.finish()?;
         // A live stream only tells of what comes, as it goes on for ever.
         let heard = Arc::clone(&self.changes);
-        Ok(Follow::new(&self.inner, node, receiver, heard, !follow))
+        let mut stream = Follow::new(&self.inner, node, receiver, heard, !follow);
+        stream.fetches = self.scope.large;
+        Ok(stream)
+    }
+
+    /// Fetches the large bodies that waited for this, whichever node announced them. One that this node does not have,
+    /// though another announced it, waits on.
+    pub(super) async fn fetch_waiting(&mut self) -> Result<(), Error> {
+        if !self.scope.resync {
+            return Ok(());
+        }
+        let node = self.node;
+        let waiting = self
+            .inner
+            .blocking(move |engine, _| engine.waiting(&node))
+            .await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let _spent = self.inner.spending.on(WakeupReason::Resync);
+        self.connection.established().await?;
+        for Waiting { body, announced } in waiting {
+            let sealed = fetch(&self.connection, node, &body.address, &body.id).await?;
+            let batch = sealed.and_then(|sealed| body_batch(&body, sealed));
+            if batch.is_none() && !announced {
+                continue;
+            }
+            let changes = self.storing(move |engine, now| {
+                let changes = engine.fetched(&node, &body.id, batch, now)?;
+                Ok(((), changes))
+            });
+            changes.await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn ask(&mut self, request: &Request) -> Result<response::Kind, Error> {
@@ -439,6 +543,21 @@ impl Conversation {
             })
             .await
     }
+}
+
+/// A body that was fetched, if it is the one that was announced.
+fn body_batch(body: &Unfetched, sealed: Bytes) -> Option<Batch> {
+    let item = Item {
+        kind: body.kind,
+        id: body.id.clone(),
+        ..Item::default()
+    };
+    let time = body.time.as_millis();
+    is_announced(&body.address, time, &item, &sealed).then(|| Batch {
+        address: body.address.clone(),
+        base_time_ms: time,
+        items: vec![Item { sealed, ..item }],
+    })
 }
 
 /// Tells of changes and keeps them for the report.

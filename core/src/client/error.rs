@@ -92,6 +92,11 @@ pub enum Error {
         "the super node {0} answered with something that does not parse; report it to its operator"
     )]
     Protocol(String),
+    /// No node would take it.
+    #[error(
+        "the push subscription cannot be used: {0}; subscribe anew and pass on what that gives"
+    )]
+    PushTarget(&'static str),
     /// The QR code could not be drawn or read.
     #[error(transparent)]
     Qr(#[from] QrError),

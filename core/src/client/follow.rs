@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use crate::channel::{Address, Envelope, Kind};
 use crate::crypto::NodeKey;
 use crate::net::{Connection, FrameReceiver, NetError};
+use crate::power::WakeupReason;
+use crate::store::Unfetched;
 use crate::wire::{
     limits::MAX_FRAME,
     node::{Batch, Fetch, Item, Reason, Request, Ticket, request, response},
@@ -36,6 +38,8 @@ pub(super) struct Follow {
     taken: JoinHandle<Result<(), Error>>,
     heard: Arc<Heard>,
     keeps: bool,
+    /// Large bodies are fetched at once; else they are noted, and wait for a better network.
+    pub(super) fetches: bool,
 }
 
 /// What was read, and the position behind it.
@@ -72,6 +76,7 @@ impl Follow {
             taken,
             heard,
             keeps,
+            fetches: true,
         }
     }
 
@@ -165,6 +170,9 @@ impl Follow {
         for mut item in batch.items {
             at = at.saturating_add_signed(item.time_delta_ms);
             if item.sealed.is_empty() {
+                if !self.fetches && self.put_off(&batch.address, at, &item).await? {
+                    continue;
+                }
                 match self.fetch(connection, &batch.address, &item).await? {
                     Some(sealed) if is_announced(&batch.address, at, &item, &sealed) => {
                         item.sealed = sealed;
@@ -203,24 +211,57 @@ impl Follow {
         if !self.fetched.insert(item.id.clone()) {
             return Ok(None);
         }
+        let _spent = self.inner.spending.on(WakeupReason::Resync);
         connection.established().await?;
-        let request = Request {
-            kind: Some(request::Kind::Fetch(Fetch {
-                address: address.clone(),
-                id: item.id.clone(),
-            })),
-        };
-        let (mut sender, mut receiver) = open(connection).await?;
-        sender.send(&request.encode_to_vec()).await?;
-        sender.finish()?;
-        match answer(&mut receiver, self.node).await? {
-            response::Kind::Batch(batch) => {
-                Ok(batch.items.into_iter().next().map(|item| item.sealed))
-            }
-            response::Kind::Refused(refused) if refused.reason() == Reason::NotFound => Ok(None),
-            response::Kind::Refused(refused) => Err(Error::Refused(reason(refused.reason()))),
-            _ => Err(protocol(self.node)),
+        fetch(connection, self.node, address, &item.id).await
+    }
+
+    /// Notes a body to be fetched later; before the position behind it is stored, so that it is not lost between the
+    /// two. False if that cannot be, and then it is fetched now.
+    async fn put_off(&self, address: &Bytes, time_ms: u64, item: &Item) -> Result<bool, Error> {
+        if item.id.len() != ID || Address::try_from(&address[..]).is_err() {
+            // It would never be what it says.
+            return Ok(true);
         }
+        let body = Unfetched {
+            address: address.clone(),
+            id: item.id.clone(),
+            kind: item.kind,
+            time: UnixMillis::from_millis(time_ms),
+            size: item.size,
+        };
+        let node = self.node;
+        let working = self.heard.begin().await.ok_or(Error::ShutDown)?;
+        self.inner
+            .blocking(move |engine, now| {
+                let _working = working;
+                engine.put_off(&node, &body, now)
+            })
+            .await
+    }
+}
+
+/// Fetches one body; `None` if the node does not have it.
+pub(super) async fn fetch(
+    connection: &Connection,
+    node: NodeKey,
+    address: &Bytes,
+    id: &Bytes,
+) -> Result<Option<Bytes>, Error> {
+    let request = Request {
+        kind: Some(request::Kind::Fetch(Fetch {
+            address: address.clone(),
+            id: id.clone(),
+        })),
+    };
+    let (mut sender, mut receiver) = open(connection).await?;
+    sender.send(&request.encode_to_vec()).await?;
+    sender.finish()?;
+    match answer(&mut receiver, node).await? {
+        response::Kind::Batch(batch) => Ok(batch.items.into_iter().next().map(|item| item.sealed)),
+        response::Kind::Refused(refused) if refused.reason() == Reason::NotFound => Ok(None),
+        response::Kind::Refused(refused) => Err(Error::Refused(reason(refused.reason()))),
+        _ => Err(protocol(node)),
     }
 }
 
@@ -270,11 +311,13 @@ const PIECES: usize = 8;
 /// Messages in one transaction, and bytes.
 const TRANSACTION: usize = 2_000;
 const TRANSACTION_BYTES: usize = 4 << 20;
+/// Length of an envelope's id, in bytes.
+const ID: usize = 32;
 /// Large bodies fetched in one stream.
 const MAX_FETCHED: usize = 10_000;
 
 /// Whether a fetched body is the one whose id came with the header.
-fn is_announced(address: &[u8], time_ms: u64, item: &Item, sealed: &Bytes) -> bool {
+pub(super) fn is_announced(address: &[u8], time_ms: u64, item: &Item, sealed: &Bytes) -> bool {
     let (Ok(address), Ok(kind)) = (Address::try_from(address), Kind::try_from(item.kind)) else {
         return false;
     };

@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinError;
 
 use crate::crypto::NodeKey;
-use crate::net::{ClientEndpoint, ClientOptions, DhtMode, Dialer};
-use crate::power::Power;
+use crate::net::{ClientEndpoint, ClientOptions, DhtMode, Dialer, Meter};
+use crate::power::{KEEP_ALIVE, Memory, Needs, Plan, Power, Wakeup, WakeupReason};
 use crate::store::{MessageState, StoredNode};
 use crate::wire::time::{Clock, UnixMillis};
 
 use super::engine::{Change, Engine};
 use super::lifecycle::Phase;
-use super::probe::ProbeCost;
+use super::spending::Spending;
 use super::{Error, Event, lock};
 
 /// Tasks hold this; apps hold a [`super::Client`], and when they hold none any more the tasks end.
@@ -26,7 +26,11 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     /// Where lost nodes are looked for.
     pub(super) dht: DhtMode,
+    /// Locked after the engine where both are.
     pub(super) power: Mutex<Power>,
+    /// What the plan was told of the engine may be out of date.
+    outdated: AtomicBool,
+    pub(super) spending: Arc<Spending>,
     pub(super) phase: watch::Sender<Phase>,
     network: Mutex<Network>,
     /// Counts the changes of network.
@@ -37,6 +41,21 @@ pub(super) struct Inner {
     events: Mutex<Option<broadcast::Sender<Event>>>,
     /// Counts up whenever there may be something to send.
     pub(super) queued: watch::Sender<u64>,
+    /// Counts the times at which live connections look for what has come due.
+    pub(super) ticks: watch::Sender<u64>,
+    /// Counts the changes of the plan.
+    pub(super) plans: watch::Sender<u64>,
+}
+
+/// What an exchange with a node does besides asking for what is new and sending what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// Large bodies are fetched at once; else they are noted, and wait.
+    pub(super) large: bool,
+    /// Those that wait are fetched.
+    pub(super) resync: bool,
+    /// It is enough to hear that nothing is new.
+    pub(super) may_be_empty: bool,
 }
 
 /// The socket and, by node, what the next connection resumes with.
@@ -49,10 +68,17 @@ struct Network {
 }
 
 impl Inner {
-    pub(super) fn new(engine: Engine, clock: Arc<dyn Clock>, dht: DhtMode) -> Self {
+    pub(super) fn new(mut engine: Engine, clock: Arc<dyn Clock>, dht: DhtMode) -> Self {
+        let memory = engine.power_memory().unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was learned of messages is lost");
+            Memory::default()
+        });
+        let now = clock.now();
         Self {
             engine: Mutex::new(engine),
-            power: Mutex::new(Power::new(clock.now())),
+            power: Mutex::new(Power::with_memory(memory, now)),
+            outdated: AtomicBool::new(true),
+            spending: Spending::new(now),
             clock,
             dht,
             phase: watch::Sender::new(Phase::Running),
@@ -61,6 +87,8 @@ impl Inner {
             roster: watch::Sender::new(0),
             events: Mutex::new(Some(broadcast::Sender::new(EVENTS))),
             queued: watch::Sender::new(0),
+            ticks: watch::Sender::new(0),
+            plans: watch::Sender::new(0),
         }
     }
 
@@ -82,11 +110,15 @@ impl Inner {
         }
         let endpoint = match &mut network.endpoint {
             Some(endpoint) => endpoint,
-            vacant => vacant.insert(ClientEndpoint::bind(ClientOptions {
-                keep_alive: Some(KEEP_ALIVE),
-                idle_timeout: 2 * KEEP_ALIVE,
-                ..ClientOptions::default()
-            })?),
+            vacant => {
+                let meter: Arc<dyn Meter> = self.spending.clone();
+                vacant.insert(ClientEndpoint::bind(ClientOptions {
+                    keep_alive: Some(KEEP_ALIVE),
+                    idle_timeout: 2 * KEEP_ALIVE,
+                    meter: Some(meter),
+                    ..ClientOptions::default()
+                })?)
+            }
         };
         let dialer = Arc::new(endpoint.dialer(&node.pseudonym, *node.link.key())?);
         network
@@ -137,6 +169,7 @@ impl Inner {
         // Boxed, or each kind of work would bring its own copy of tokio's task into the library.
         let task: Box<dyn FnOnce() + Send> = Box::new(move || {
             let now = inner.clock.now();
+            inner.spending.tell_time(now);
             // Nobody may be waiting any more.
             let _ = answer.send(work(&mut lock(&inner.engine), now));
         });
@@ -178,14 +211,114 @@ impl Inner {
         }
     }
 
-    /// Notes for the plan that the nodes were asked.
-    pub(super) fn synced(&self) {
-        lock(&self.power).synced(self.clock.now());
+    /// The plan, seen from now.
+    pub(super) fn plan(&self, engine: &mut Engine, now: UnixMillis) -> Plan {
+        self.take_in_dues(engine, now);
+        lock(&self.power).plan(now)
     }
 
-    /// Notes what a poll by datagram has cost: the one place where all of them pass.
-    pub(super) fn note_probe(&self, cost: ProbeCost) {
-        tracing::trace!(?cost, "asked by datagram");
+    /// When live connections have something to do besides.
+    pub(super) fn next_errand(&self, engine: &mut Engine, now: UnixMillis) -> Option<Wakeup> {
+        // Live connections do much that nobody tells the plan of.
+        self.outdated.store(true, Ordering::Relaxed);
+        self.take_in_dues(engine, now);
+        lock(&self.power).errand(now)
+    }
+
+    /// An exchange begins: notes it for the plan, and says what it carries.
+    pub(super) fn begin(
+        &self,
+        engine: &mut Engine,
+        reason: WakeupReason,
+        now: UnixMillis,
+    ) -> Scope {
+        self.take_in_dues(engine, now);
+        let mut power = lock(&self.power);
+        let carries = power.carries(now);
+        power.attempted(now);
+        // Whom a person waits for waits for nothing.
+        let urgent = matches!(reason, WakeupReason::User | WakeupReason::Foreground);
+        Scope {
+            large: urgent || power.meets(Needs::Unmetered),
+            resync: urgent || carries.contains(&WakeupReason::Resync),
+            may_be_empty: reason == WakeupReason::Sync && carries == [WakeupReason::Sync],
+        }
+    }
+
+    /// An exchange has ended: notes for the plan whether a node was reached, and keeps what was spent.
+    pub(super) async fn ended(self: &Arc<Self>, reached: bool) {
+        let now = self.spending.now();
+        if reached {
+            lock(&self.power).synced(now);
+        }
+        self.replan();
+        let inner = Arc::clone(self);
+        // What it brought is told whatever happens here.
+        let keeping = tokio::task::spawn_blocking(move || {
+            inner.keep_or_say(&mut lock(&inner.engine), now);
+        });
+        if keeping.await.is_err() {
+            tracing::error!("what was spent was not kept, by a fault");
+        }
+    }
+
+    /// Tells the plan what has a time and whether a push wakes this phone, if that may have changed. A store that does not answer changes nothing.
+    fn take_in_dues(&self, engine: &mut Engine, now: UnixMillis) {
+        if !self.outdated.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let read = |engine: &mut Engine| {
+            Ok::<_, Error>((
+                engine.dues(self.dht.is_on(), now)?,
+                engine.push_available()?,
+            ))
+        };
+        match read(engine) {
+            Ok((dues, push)) => {
+                let mut power = lock(&self.power);
+                power.set_push(push);
+                for (reason, due) in dues {
+                    power.set_due(reason, due, now);
+                }
+            }
+            Err(error) => {
+                self.outdated.store(true, Ordering::Relaxed);
+                tracing::debug!(%error, "what is due cannot be read");
+            }
+        }
+    }
+
+    /// Something may be due at another time than before.
+    pub(super) fn replan(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+        count(&self.plans);
+    }
+
+    /// Keeps what was spent and learned.
+    pub(super) fn keep(&self, engine: &mut Engine, now: UnixMillis) -> Result<(), Error> {
+        let rows = self.spending.take();
+        let memory = lock(&self.power).memory();
+        let kept = engine.keep_usage(&rows, &memory, now);
+        if kept.is_err() {
+            self.spending.put_back(rows);
+        }
+        kept
+    }
+
+    /// The same, where nobody waits for it.
+    pub(super) fn keep_or_say(&self, engine: &mut Engine, now: UnixMillis) {
+        if let Err(error) = self.keep(engine, now) {
+            tracing::debug!(%error, "what was spent cannot be kept as yet");
+        }
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        lock(&self.power).is_online()
+    }
+
+    /// Live connections look for what has come due.
+    pub(super) fn tick(&self) {
+        count(&self.ticks);
     }
 
     /// There may be something to send.
@@ -200,6 +333,11 @@ impl Inner {
 
     /// Tells those who watch; nobody has to.
     pub(super) fn tell(&self, change: Change) {
+        if let Change::Received(message) = &change
+            && !message.own
+        {
+            lock(&self.power).received(message.time, self.spending.now());
+        }
         self.emit(match change {
             Change::Received(message) => Event::Received(message),
             Change::State {
@@ -246,8 +384,6 @@ impl Inner {
 
 /// Events that wait for a slow listener; then it is told that it lagged.
 const EVENTS: usize = 1_024;
-/// Carrier NATs forget a UDP flow after about 30 s; only live mode lasts that long.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Why a task gave nothing: if it panicked, that goes on here; otherwise the runtime ended.
 pub(super) fn ended(error: JoinError) -> Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::power::{AppState, NetworkState, PowerState, Wakeup};
+use crate::power::AppState;
 use crate::store::StoreError;
 
 use super::inner::Inner;
@@ -65,37 +65,25 @@ impl Drop for Handle {
 }
 
 impl Client {
-    /// Tells how the battery stands. Nothing depends on it as yet.
-    pub fn set_power(&self, state: PowerState) {
-        lock(&self.inner().power).set_power(state, self.now());
-    }
-
-    /// Tells by what the phone is connected. If that is new, live connections and running polls move to a new socket at once
-    /// (QUIC migration), and a live connection that is lost on the way is made anew after 2 seconds.
-    pub fn set_network(&self, state: NetworkState) {
-        let changed = lock(&self.inner().power).set_network(state, self.now());
-        if changed {
-            self.inner().network_changed();
-        }
-    }
-
     /// Tells whether a person looks at the app: in the foreground there are live connections, as with
     /// [`Client::live`], and in the background none. Must be called within a tokio runtime. Idempotent.
     pub fn set_app_state(&self, state: AppState) {
         let mut live = lock(&self.0.live);
-        lock(&self.inner().power).set_app_state(state, self.now());
+        let now = self.now();
+        lock(&self.inner().power).set_app_state(state, now);
         match state {
             AppState::Foreground if live.is_none() => *live = Some(self.live()),
             AppState::Foreground => {}
-            AppState::Background => *live = None,
+            AppState::Background => {
+                // The app may be ended from now on; if the engine is busy, whoever uses it goes on to keep it.
+                if live.take().is_some()
+                    && let Ok(mut engine) = self.inner().engine.try_lock()
+                {
+                    self.inner().keep_or_say(&mut engine, now);
+                }
+            }
         }
-    }
-
-    /// When to call [`Client::sync_once`] next; `None` in the foreground, where the client is live. A new client
-    /// counts from when it was opened.
-    pub fn next_wakeup(&self) -> Option<Wakeup> {
-        let plan = lock(&self.inner().power).plan(self.now());
-        plan.wakeup.filter(|_| !plan.live)
+        self.inner().replan();
     }
 
     /// Lets go of everything that the system takes amiss of a suspended app: ends live connections and running polls,
@@ -112,11 +100,13 @@ impl Client {
         self.enter(Phase::Suspended);
         let endpoint = inner.hang_up();
         let phase = inner.phase.subscribe();
-        let closing = inner.blocking(move |engine, _| {
+        let keeper = Arc::clone(inner);
+        let closing = inner.blocking(move |engine, now| {
             // Late, if whoever called this gave up and resumed since.
             if *phase.borrow() == Phase::Running {
                 return Ok(());
             }
+            keeper.keep_or_say(engine, now);
             Ok(engine.store().suspend()?)
         });
         let flushing = async {
@@ -159,7 +149,9 @@ impl Client {
         let inner = self.inner();
         lock(&self.0.live).take();
         let endpoint = inner.hang_up();
-        let closing = inner.blocking(|engine, _| {
+        let keeper = Arc::clone(inner);
+        let closing = inner.blocking(move |engine, now| {
+            keeper.keep_or_say(engine, now);
             engine.store().close();
             Ok(())
         });

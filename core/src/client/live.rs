@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::channel::NodeLink;
 use crate::crypto::{Entropy as _, NodeKey, OsEntropy};
 use crate::net::{Connection, NetError};
+use crate::power::WakeupReason;
 use crate::store::StoredNode;
 use crate::sync::retry::Retry;
 
 use super::conversation::{Conversation, Heard, connect};
 use super::engine::{Change, Observation};
 use super::follow::Chunk;
-use super::inner::Inner;
+use super::inner::{Inner, Scope};
 use super::lifecycle::Phase;
 use super::lines::Lines;
 use super::round::Round;
@@ -64,6 +65,7 @@ async fn supervise(inner: Arc<Inner>) {
 
 /// Follows the best nodes, also as they change, and does what is due at others.
 async fn connections(inner: &Arc<Inner>) -> Infallible {
+    let _spent = inner.spending.on(WakeupReason::Foreground);
     let lines = Arc::new(Lines::default());
     tokio::select! {
         never = following(inner, &lines) => never,
@@ -125,23 +127,27 @@ async fn following(inner: &Arc<Inner>, lines: &Arc<Lines>) -> Infallible {
 }
 
 /// Does what is due at nodes that are not followed, once one is: leases, a second copy, nodes that may be up again,
-/// comparisons. While none stands, others are looked for in the DHT, by its schedule.
+/// comparisons. While none stands, others are looked for in the DHT. When, the plan says.
 async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
     let mut queued = inner.queued.subscribe();
     let mut changes = lines.changed.subscribe();
+    let mut plans = inner.plans.subscribe();
     let begun = Instant::now();
+    let mut keeps = false;
     loop {
         queued.mark_unchanged();
         changes.mark_unchanged();
+        plans.mark_unchanged();
         let followed = lines.standing();
-        if followed.is_none() && begun.elapsed() >= SILENCE && lines.have_failed() {
+        let lost = followed.is_none() && begun.elapsed() >= SILENCE && lines.have_failed();
+        if lost && inner.is_online() {
             look_for_others(inner, lines).await;
         }
         if let Some(followed) = followed {
             if let Err(error) = rescue::reached(inner).await {
                 tracing::debug!(%error, "that a node was reached cannot be noted");
             }
-            let mut round = Round::new(inner, None);
+            let mut round = Round::new(inner, None, WakeupReason::Foreground, EVERYTHING);
             round.leave_out(lines.all());
             round.run_errands(followed).await;
             // What it brought was told already.
@@ -149,14 +155,33 @@ async fn errands(inner: &Arc<Inner>, lines: &Lines) -> Infallible {
                 tracing::debug!(%error, "an errand failed");
             }
         }
+        let next = next_errand(inner, std::mem::take(&mut keeps)).await;
         tokio::select! {
             _ = queued.changed() => {}
             _ = changes.changed() => {}
-            () = sleep(ERRANDS) => {}
+            _ = plans.changed() => {}
+            () = sleep(next.unwrap_or_default()), if next.is_some() => {
+                lock(&inner.power).ran_errands(inner.spending.now());
+                inner.tick();
+                keeps = true;
+            }
         }
         // Those that are followed are quicker; only what they leave is done here.
         sleep(SETTLE).await;
     }
+}
+
+/// In how long something is due, by the plan; `None` without a network. On the way `keeps` what was spent.
+async fn next_errand(inner: &Arc<Inner>, keeps: bool) -> Option<Duration> {
+    let planner = Arc::clone(inner);
+    let planning = inner.blocking(move |engine, now| {
+        if keeps {
+            planner.keep_or_say(engine, now);
+        }
+        let errand = planner.next_errand(engine, now);
+        Ok(errand.map(|errand| errand.at.since(now)))
+    });
+    planning.await.unwrap_or(Some(READ_AGAIN))
 }
 
 /// All have failed: looks for others in the DHT, if it is time. That it answers shows whose fault it is.
@@ -198,6 +223,12 @@ async fn keep(inner: &Arc<Inner>, lines: &Lines, node: &StoredNode) -> Infallibl
     let mut told = false;
     loop {
         networks.mark_unchanged();
+        if !inner.is_online() {
+            // It lives as long as the client.
+            let _ = networks.changed().await;
+            retry.succeeded();
+            continue;
+        }
         let heard = Arc::new(Heard::default());
         let mut standing = Standing {
             inner,
@@ -231,7 +262,7 @@ async fn keep(inner: &Arc<Inner>, lines: &Lines, node: &StoredNode) -> Infallibl
             return std::future::pending().await;
         }
         tracing::debug!(%error, "live connection ended");
-        if networks.has_changed().unwrap_or(false) {
+        if networks.has_changed().unwrap_or(false) || !inner.is_online() {
             retry.succeeded();
             continue;
         }
@@ -273,7 +304,7 @@ impl Standing<'_> {
             return;
         }
         self.caught_up = true;
-        lock(&self.inner.power).connected(self.inner.clock.now());
+        lock(&self.inner.power).connected(self.inner.spending.now());
         self.lines.stands(self.node);
         self.tell(true);
     }
@@ -289,7 +320,7 @@ impl Standing<'_> {
 impl Drop for Standing<'_> {
     fn drop(&mut self) {
         if self.caught_up {
-            lock(&self.inner.power).disconnected(self.inner.clock.now());
+            lock(&self.inner.power).disconnected(self.inner.spending.now());
             self.lines.falls(&self.node);
             self.tell(false);
         }
@@ -311,6 +342,7 @@ async fn stay(
         _ = networks.changed() => return Err(NetError::Timeout.into()),
     };
     let moving = migrate(inner, &connection, networks);
+    let _stands = inner.spending.connection(WakeupReason::Foreground);
     let mut talk = Conversation::new(inner, key, connection.clone(), Arc::clone(heard));
     let staying = converse(standing, &mut talk, heard);
     tokio::select! {
@@ -356,6 +388,7 @@ async fn converse(
     let key = standing.node;
     // From here on, so that nothing queued meanwhile waits for the next tick.
     let mut queued = inner.queued.subscribe();
+    let mut ticks = inner.ticks.subscribe();
     // Leases, a first sync and the outbox, as in a poll; then the stream that stays.
     talk.run().await?;
     let rtt = heard.answered.get().copied();
@@ -366,9 +399,6 @@ async fn converse(
     talk.take_changes();
     let connection = talk.connection.clone();
     let mut follow = talk.follow(true).await?;
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tick.tick().await;
 
     let reading = async {
         loop {
@@ -384,6 +414,10 @@ async fn converse(
         // What the node refused for now is offered again, later each time.
         let mut refused = Retry::default();
         let mut again = None;
+        // What waited for a better network waits no longer.
+        if let Err(error) = talk.fetch_waiting().await {
+            return error;
+        }
         loop {
             match talk.catch_up_on_work().await {
                 Ok(true) if again.is_none() => {
@@ -400,7 +434,7 @@ async fn converse(
             tokio::select! {
                 _ = queued.changed() => {}
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => again = None,
-                _ = tick.tick() => {
+                _ = ticks.changed() => {
                     if let Err(error) = inner.expire(&[key]).await {
                         break error;
                     }
@@ -426,10 +460,11 @@ const IMPATIENT: Duration = Duration::from_millis(1_200);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long a connection may be silent after the phone has changed networks.
 const MOVED: Duration = Duration::from_secs(2);
-/// How often nodes that are not followed are looked after.
-const ERRANDS: Duration = Duration::from_secs(60);
 /// What those that are followed have time for before others are asked.
 const SETTLE: Duration = Duration::from_secs(1);
 const SILENT: &str = "it did not answer in time";
-/// How often a live connection looks for leases that have come due.
-const TICK: Duration = Duration::from_secs(600);
+/// A person looks, so nothing waits.
+const EVERYTHING: Scope = Scope {
+    large: true,
+    resync: true,
+};

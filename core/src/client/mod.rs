@@ -3,8 +3,9 @@
 //! A [`Client`] is one profile. Methods that touch only the phone are plain functions that take some milliseconds
 //! (keep them off the thread that draws); [`Client::poll`], [`Client::wait_delivered`] and [`Client::live`] speak
 //! with super nodes and need a tokio runtime. What happens is told by [`Client::events`]. On a phone,
-//! [`Client::set_app_state`], [`Client::set_network`] and [`Client::suspend`] follow the platform,
-//! [`Client::next_wakeup`] says when to call [`Client::sync_once`], and a [`KeyVault`] keeps the storage key.
+//! [`Client::set_app_state`], [`Client::set_network`], [`Client::set_power`] and [`Client::suspend`] follow the platform,
+//! [`Client::next_wakeup`] says when to call [`Client::sync_once`], [`Client::usage`] what was spent, and a [`KeyVault`]
+//! keeps the storage key.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod battery;
 mod comparison;
 mod conversation;
 pub mod engine;
@@ -36,8 +38,10 @@ mod live;
 mod nodes;
 mod poll;
 mod probe;
+mod push;
 mod rescue;
 mod round;
+mod spending;
 mod types;
 mod vault;
 
@@ -66,6 +70,7 @@ pub use error::Error;
 pub use events::Events;
 pub use live::Live;
 pub use nodes::{NodeLoad, NodeState, NodeStatus};
+pub use push::{PushState, PushStatus, PushTarget, PushTrouble};
 pub use types::{ChannelSummary, Event, Member, Message, Notice, PollReport};
 pub use vault::{KeyVault, VaultError};
 
@@ -185,11 +190,10 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        Self(Arc::new(Handle::new(Inner::new(
-            engine,
-            options.clock,
-            options.dht,
-        ))))
+        let inner = Inner::new(engine, options.clock, options.dht);
+        // What cannot be read now is read after the first poll.
+        let _ = inner.note_push(&mut lock(&inner.engine));
+        Self(Arc::new(Handle::new(inner)))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.
@@ -419,6 +423,7 @@ impl Client {
         work: impl FnOnce(&mut Engine, UnixMillis) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let done = work(&mut self.engine(), self.now())?;
+        self.inner().replan();
         self.inner().wake();
         Ok(done)
     }

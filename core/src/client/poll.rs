@@ -1,15 +1,19 @@
 //! Exchanges with the super nodes that end: polls, with or without a time limit, and waiting for delivery.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::channel::MessageId;
 
+use crate::power::WakeupReason;
+
 use super::engine::{Delivery, Observation};
+use super::inner::Scope;
 use super::probe::{self, Probed};
 use super::round::Round;
-use super::{Client, Error, Notice, PollReport, rescue};
+use super::{Client, Error, Notice, PollReport, lock, rescue};
 
 impl Client {
     /// One exchange with the super nodes: takes in all that is new from the best that answers, sends what waits to two, and
@@ -20,40 +24,40 @@ impl Client {
     /// [`Error::NoNode`], [`Error::ShutDown`], and whatever stops the store; what came before that is given instead,
     /// and then [`PollReport::complete`] is false.
     pub async fn poll(&self) -> Result<PollReport, Error> {
-        self.inner().unless_stopped(self.exchange(None)).await
+        let exchange = self.exchange(None, WakeupReason::User);
+        self.inner().unless_stopped(exchange).await
     }
 
-    /// A poll that ends within about `budget`, for a wake-up in the background. If nothing is due but to hear whether there
-    /// is anything new, one datagram asks the polled node, and a connection is made only if there is; once in six hours at
-    /// least in any case. When the time is over it gives what
-    /// was received and stored so far, and [`PollReport::complete`] is false; the next poll goes on from there.
+    /// A poll that ends within about `budget`, for a wake-up in the background: it carries what [`Client::plan`] says. If
+    /// that is only to hear whether there is anything new, one datagram asks the polled node, and a connection is made if
+    /// there is; in any case once in six hours. When the time is over it gives what was received and stored so far, and
+    /// [`PollReport::complete`] is false; the next poll goes on from there. Without a network nothing is tried: it ends
+    /// at once, and is not complete.
+    ///
+    /// On a network that costs, bodies above 8 KiB are noted only. They come with the next wake-up on Wi-Fi while
+    /// charging, 6 hours later at the latest, or as soon as the app is on the screen.
     ///
     /// # Errors
     /// As [`Client::poll`]; that the time is over is no error.
     pub async fn sync_once(&self, budget: Duration) -> Result<PollReport, Error> {
-        let deadline = after(budget);
-        let exchange = async {
-            let (probed, probe) = probe::probe(self.inner(), deadline).await?;
-            if probed == Probed::Nothing {
-                self.inner().synced();
-                return Ok(probe);
-            }
-            let mut report = self.exchange(deadline).await?;
-            report.take_up(probe);
-            Ok(report)
-        };
-        self.inner().unless_stopped(exchange).await
+        self.wake_up(WakeupReason::Sync, budget).await
     }
 
-    /// A wake-up by push: a poll as [`Client::sync_once`] by connection, within 25 seconds, as platforms grant about 30. A push carries no
-    /// content, so whatever `payload` holds is ignored.
+    /// A wake-up by push: a poll by connection, within 25 seconds, as platforms grant about 30. `payload` is what the push
+    /// service brought, decrypted with the key of the subscription. It carries no content; a node's challenge
+    /// ([`Client::set_push`]) is brought back to it, and anything else is a wake-up. If many came for nothing, this one is
+    /// not followed at once: the report is not complete then, and [`Client::next_wakeup`] says when.
     ///
     /// # Errors
     /// As [`Client::poll`].
     pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
-        let _ = payload;
-        let exchange = self.exchange(after(PUSH_BUDGET));
-        self.inner().unless_stopped(exchange).await
+        let challenged = self.take_push(payload).await?;
+        let goes = lock(&self.inner().power).pushed(self.now());
+        if !goes && !challenged {
+            self.inner().replan();
+            return Ok(PollReport::default());
+        }
+        self.wake_up(WakeupReason::Push, PUSH_BUDGET).await
     }
 
     /// Drives the exchange until a node has the message on disk, and returns its final id; `None` if that takes
@@ -71,6 +75,17 @@ impl Client {
             .await
     }
 
+    async fn wake_up(&self, reason: WakeupReason, budget: Duration) -> Result<PollReport, Error> {
+        let inner = self.inner();
+        let exchange = async {
+            if !inner.is_online() {
+                return Ok(PollReport::default());
+            }
+            self.exchange(after(budget), reason).await
+        };
+        inner.unless_stopped(exchange).await
+    }
+
     async fn deliver(
         &self,
         id: MessageId,
@@ -83,7 +98,8 @@ impl Client {
                 Delivery::Expired => return Ok(None),
                 Delivery::Queued => {}
             }
-            let Some(exchanged) = within(deadline, self.exchange(None)).await else {
+            let exchange = self.exchange(None, WakeupReason::User);
+            let Some(exchanged) = within(deadline, exchange).await else {
                 return Ok(None);
             };
             exchanged?;
@@ -96,24 +112,51 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, deadline: Option<Instant>) -> Result<PollReport, Error> {
-        let begun = Instant::now();
+    async fn exchange(
+        &self,
+        deadline: Option<Instant>,
+        reason: WakeupReason,
+    ) -> Result<PollReport, Error> {
+        let inner = self.inner();
+        let _spent = inner.spending.on(reason);
+        let (teller, begun) = (Arc::clone(inner), Instant::now());
+        let scope = inner.blocking(move |engine, now| Ok(teller.begin(engine, reason, now)));
+        let Some(scope) = within(deadline, scope).await else {
+            return Ok(PollReport::default());
+        };
+        let asked = Asked {
+            deadline,
+            reason,
+            scope: scope?,
+        };
+        let mut probe = PollReport::default();
+        if asked.scope.may_be_empty {
+            let (probed, report) = probe::probe(inner, deadline).await?;
+            if probed == Probed::Nothing {
+                inner.ended(true).await;
+                return Ok(report);
+            }
+            probe = report;
+        }
         // Half of the time is for the DHT, and for those that are found there.
         let give_up = deadline
             .filter(|_| self.inner().dht.is_on())
             .map(|end| begun + end.saturating_duration_since(begun) / 2);
-        let mut result = self.ask_nodes(deadline, give_up).await;
+        let mut result = self.ask_nodes(asked, give_up).await;
         if self.found_others(&result, deadline).await {
             let before = result.unwrap_or_default();
             self.blame(&before).await?;
-            result = self.ask_nodes(deadline, None).await.map(|mut report| {
+            result = self.ask_nodes(asked, None).await.map(|mut report| {
                 report.take_up(before);
                 report
             });
         }
-        // Also if no node answered: asking sooner would only wake the radio more often.
-        self.inner().synced();
-        result
+        let reached = result.as_ref().is_ok_and(|report| report.nodes_reached > 0);
+        inner.ended(reached).await;
+        result.map(|mut report| {
+            report.take_up(probe);
+            report
+        })
     }
 
     /// Whether a poll reached nobody, and the DHT then gave nodes to ask instead.
@@ -155,12 +198,9 @@ impl Client {
     }
 
     /// If no node has answered by `give_up`, none is waited for any longer.
-    async fn ask_nodes(
-        &self,
-        deadline: Option<Instant>,
-        give_up: Option<Instant>,
-    ) -> Result<PollReport, Error> {
+    async fn ask_nodes(&self, asked: Asked, give_up: Option<Instant>) -> Result<PollReport, Error> {
         let inner = self.inner();
+        let deadline = asked.deadline;
         let planning = inner.blocking(|engine, now| engine.plan(now));
         let Some(plan) = within(deadline, planning).await else {
             return Ok(PollReport::default());
@@ -169,12 +209,20 @@ impl Client {
         if plan.order.is_empty() {
             return Err(Error::NoNode);
         }
-        let mut round = Round::new(inner, deadline);
+        let mut round = Round::new(inner, deadline, asked.reason, asked.scope);
         if let Some(polled) = round.poll(plan, give_up).await {
             round.run_errands(polled).await;
         }
         round.finish().await
     }
+}
+
+/// What an exchange was asked to be.
+#[derive(Clone, Copy)]
+struct Asked {
+    deadline: Option<Instant>,
+    reason: WakeupReason,
+    scope: Scope,
 }
 
 impl PollReport {

@@ -62,7 +62,6 @@ pub(super) async fn probe(
     };
     let mut cost = ProbeCost::default();
     let (asking, answer) = ask(inner, asking, deadline, &mut cost).await?;
-    inner.note_probe(cost);
     let probed = match &answer {
         Some((Standing::Nothing, _)) => Probed::Nothing,
         Some((Standing::News, _)) => Probed::News,
@@ -88,7 +87,8 @@ async fn ask(
 ) -> Result<(Asking, Option<Answer>), Error> {
     let end = Instant::now() + AGAIN + LAST;
     let end = deadline.map_or(end, |deadline| deadline.min(end));
-    let opening = ProbeSocket::open(asking.link.host(), asking.link.port());
+    let meter = Arc::clone(&inner.spending);
+    let opening = ProbeSocket::open(asking.link.host(), asking.link.port(), meter);
     let Ok(Ok(socket)) = timeout_at(end, opening).await else {
         return Ok((asking, None));
     };

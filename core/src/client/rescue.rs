@@ -24,7 +24,9 @@ impl Client {
         inner
             .unless_stopped(async {
                 let search = inner.blocking(|engine, now| engine.search(now)).await?;
-                run(inner, search).await
+                let found = run(inner, search).await;
+                inner.replan();
+                found
             })
             .await
     }
@@ -53,6 +55,7 @@ pub(super) async fn reached(inner: &Arc<Inner>) -> Result<(), Error> {
 
 #[cfg(feature = "dht")]
 async fn run(inner: &Arc<Inner>, mut search: Search) -> Result<usize, Error> {
+    let _spent = inner.spending.search();
     use tokio::task::JoinSet;
 
     use crate::channel::record::salt;

@@ -8,12 +8,13 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::crypto::NodeKey;
+use crate::power::WakeupReason;
 use crate::store::StoredNode;
 
 use super::comparison;
 use super::conversation::{Heard, Outcome, Purpose, converse};
 use super::engine::{Change, Comparison, Observation, Plan};
-use super::inner::{Inner, ended};
+use super::inner::{Inner, Scope, ended};
 use super::poll::within;
 use super::{Error, Notice, PollReport};
 
@@ -21,6 +22,9 @@ use super::{Error, Notice, PollReport};
 pub(super) struct Round<'a> {
     inner: &'a Arc<Inner>,
     deadline: Option<Instant>,
+    /// What it is for.
+    reason: WakeupReason,
+    scope: Scope,
     report: PollReport,
     /// A node was to be polled, not only errands run.
     polls: bool,
@@ -74,10 +78,17 @@ enum End {
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(inner: &'a Arc<Inner>, deadline: Option<Instant>) -> Self {
+    pub(super) fn new(
+        inner: &'a Arc<Inner>,
+        deadline: Option<Instant>,
+        reason: WakeupReason,
+        scope: Scope,
+    ) -> Self {
         Self {
             inner,
             deadline,
+            reason,
+            scope,
             report: PollReport {
                 complete: true,
                 ..PollReport::default()
@@ -166,7 +177,9 @@ impl<'a> Round<'a> {
         let mut audit = None;
         for _ in 0..MAX_ERRANDS {
             let tried = self.tried.clone();
-            let planning = inner.blocking(move |engine, now| engine.errands(&polled, &tried, now));
+            let resync = self.scope.resync;
+            let planning =
+                inner.blocking(move |engine, now| engine.errands(&polled, &tried, resync, now));
             let Some(errands) = self.unless_late(planning).await else {
                 return;
             };
@@ -253,12 +266,13 @@ impl<'a> Round<'a> {
             )),
         };
         let told = Arc::new(Heard::default());
+        let (reason, scope) = (self.reason, self.scope);
         let key = *node.link.key();
         self.tried.push(key);
         self.brought.push(Arc::clone(&told));
         let heard = Arc::clone(&told);
         let task = running.tasks.spawn(async move {
-            let outcome = converse(&inner, &node, purpose, deadline, &told).await;
+            let outcome = converse(&inner, &node, (purpose, reason, scope), deadline, &told).await;
             (*node.link.key(), outcome)
         });
         running.by_node.insert(
@@ -360,13 +374,14 @@ impl<'a> Round<'a> {
     }
 
     async fn compare(&mut self, audit: Comparison) {
+        let _spent = self.inner.spending.on(WakeupReason::Upkeep);
         let (polled, standby) = (*audit.polled.link.key(), *audit.standby.link.key());
         let told = Arc::new(Heard::default());
         self.brought.push(Arc::clone(&told));
         if audit.grown {
             // What the polled node does not have, or does not tell, the standby may.
-            let (standby, purpose) = (&audit.standby, Purpose::Poll);
-            let outcome = converse(self.inner, standby, purpose, self.deadline, &told).await;
+            let what = (Purpose::Poll, WakeupReason::Upkeep, self.scope);
+            let outcome = converse(self.inner, &audit.standby, what, self.deadline, &told).await;
             self.report.bytes_sent += outcome.bytes.0;
             self.report.bytes_received += outcome.bytes.1;
         }

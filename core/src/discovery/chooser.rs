@@ -378,6 +378,30 @@ impl Chooser {
             .map(|record| *record.link.key())
     }
 
+    /// When something about the nodes is due next that the client does by itself: one that is down is tried again, one
+    /// that was left alone is used again, or two are compared. In the past if it is due already; `None` if nothing is.
+    pub fn upkeep(&self) -> Option<UnixMillis> {
+        let conditions = self
+            .nodes
+            .iter()
+            .filter_map(|record| match record.condition {
+                Condition::Down { retry, .. }
+                    if record.is_kept() || record.origin == Origin::User =>
+                {
+                    Some(retry)
+                }
+                Condition::Returning { from } if record.is_kept() => Some(from),
+                Condition::Refused { until, .. } if record.is_kept() => Some(until),
+                _ => None,
+            });
+        let comparisons = self
+            .nodes
+            .iter()
+            .filter(|record| record.role == Role::Standby && record.is_healthy())
+            .map(|record| record.audit_at);
+        conditions.chain(comparisons).min()
+    }
+
     /// A standby was compared with the polled node. What is missing may still have been on its way then, so after a new
     /// gap it is compared again soon.
     pub fn audited(&mut self, node: &NodeKey, gap: u64, now: UnixMillis, random: u64) {

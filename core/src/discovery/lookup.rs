@@ -44,28 +44,40 @@ impl Schedule {
     /// last search is long enough ago.
     pub fn is_due(&self, none: bool, now: UnixMillis) -> bool {
         let lost = none || self.lost.is_some_and(|lost| now.since(lost) >= PATIENCE);
-        let wait = if self.searches < EARLY_SEARCHES {
-            EARLY
-        } else {
-            LATER
+        lost && self.last.is_none_or(|last| now.since(last) >= self.wait())
+    }
+
+    /// When the next search is due, if no node is reached before; `None` while nodes are reached.
+    pub fn next(&self, none: bool) -> Option<UnixMillis> {
+        let lost = match self.lost {
+            Some(lost) if !none => lost.after(PATIENCE),
+            None if !none => return None,
+            _ => UnixMillis::default(),
         };
-        lost && self.last.is_none_or(|last| now.since(last) >= wait)
+        Some(
+            self.last
+                .map_or(lost, |last| lost.max(last.after(self.wait()))),
+        )
     }
 
     /// A search begins. Until it is over it counts for little, as a poll with little time may cut it short.
     pub fn began(&mut self, now: UnixMillis) {
-        let wait = if self.searches < EARLY_SEARCHES {
-            EARLY
-        } else {
-            LATER
-        };
-        self.last = Some(now.before(wait - CUT_SHORT));
+        self.last = Some(now.before(self.wait() - CUT_SHORT));
     }
 
     /// The DHT was searched.
     pub fn searched(&mut self, now: UnixMillis) {
         self.last = Some(now);
         self.searches = self.searches.saturating_add(1);
+    }
+
+    /// Between two searches, as many as there were.
+    fn wait(&self) -> Duration {
+        if self.searches < EARLY_SEARCHES {
+            EARLY
+        } else {
+            LATER
+        }
     }
 }
 

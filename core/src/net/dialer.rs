@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use quinn::VarInt;
+use quinn::{EndpointConfig, TokioRuntime, VarInt};
 use tokio::{
     net::lookup_host,
     time::{Instant, timeout, timeout_at},
@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     crypto::{NodeKey, PseudonymSecret},
     net::{
-        Connection, NetError,
+        Connection, Meter, NetError, meter,
         tls::{self, TicketStore},
         transport,
     },
@@ -38,10 +38,13 @@ pub struct ClientOptions {
     pub idle_timeout: Duration,
     /// Time in which a handshake must be complete; default 10 seconds.
     pub connect_timeout: Duration,
-    /// Interval of keep-alive packets, or `None` for none; default `None`. Each one wakes the radio.
+    /// Interval of keep-alive packets on connections made by [`Dialer::connect`], or `None` for none; default `None`.
+    /// Each one wakes the radio.
     pub keep_alive: Option<Duration>,
     /// Whether to probe for packets above 1,200 bytes; default false.
     pub path_mtu_discovery: bool,
+    /// Who counts what is sent and received; default nobody.
+    pub meter: Option<Arc<dyn Meter>>,
 }
 
 impl Default for ClientOptions {
@@ -52,6 +55,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(10),
             keep_alive: None,
             path_mtu_discovery: false,
+            meter: None,
         }
     }
 }
@@ -71,12 +75,18 @@ impl ClientEndpoint {
     pub fn bind(options: ClientOptions) -> Result<Self, NetError> {
         let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
         let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let meter = options.meter.as_ref();
+        let open = |addr| {
+            quinn::Endpoint::new_with_abstract_socket(
+                EndpointConfig::default(),
+                None,
+                meter::wrap(meter::bind(addr)?, meter)?,
+                Arc::new(TokioRuntime),
+            )
+        };
         let (addr, bound) = match options.bind {
-            Some(addr) => (addr, quinn::Endpoint::client(addr)),
-            None => (
-                v4,
-                quinn::Endpoint::client(v6).or_else(|_| quinn::Endpoint::client(v4)),
-            ),
+            Some(addr) => (addr, open(addr)),
+            None => (v4, open(v6).or_else(|_| open(v4))),
         };
         let quic = bound.map_err(|source| NetError::Bind { addr, source })?;
         Ok(Self { quic, options })
@@ -98,15 +108,20 @@ impl ClientEndpoint {
         let tickets = Arc::new(TicketStore::new());
         let tls =
             tls::client_config(pseudonym, node, Arc::clone(&tickets)).map_err(NetError::Tls)?;
-        let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(transport::client(
-            self.options.idle_timeout,
-            self.options.keep_alive,
-            self.options.path_mtu_discovery,
-        ));
+        let tls: Arc<dyn quinn::crypto::ClientConfig> = Arc::new(tls);
+        let config = |keep_alive| {
+            let mut config = quinn::ClientConfig::new(Arc::clone(&tls));
+            config.transport_config(transport::client(
+                self.options.idle_timeout,
+                keep_alive,
+                self.options.path_mtu_discovery,
+            ));
+            config
+        };
         Ok(Dialer {
             quic: self.quic.clone(),
-            config,
+            kept: config(self.options.keep_alive),
+            brief: config(None),
             node,
             tickets,
             connect_timeout: self.options.connect_timeout,
@@ -131,8 +146,9 @@ impl ClientEndpoint {
                 SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
             },
         );
-        std::net::UdpSocket::bind(addr)
-            .and_then(|socket| self.quic.rebind(socket))
+        meter::bind(addr)
+            .and_then(|socket| meter::wrap(socket, self.options.meter.as_ref()))
+            .and_then(|socket| self.quic.rebind_abstract(socket))
             .map_err(|source| NetError::Bind { addr, source })
     }
 
@@ -155,7 +171,9 @@ impl ClientEndpoint {
 #[derive(Debug)]
 pub struct Dialer {
     quic: quinn::Endpoint,
-    config: quinn::ClientConfig,
+    /// For connections that are kept open, and for those that are not.
+    kept: quinn::ClientConfig,
+    brief: quinn::ClientConfig,
     node: NodeKey,
     tickets: Arc<TicketStore>,
     connect_timeout: Duration,
@@ -185,6 +203,23 @@ impl Dialer {
     /// [`NetError::NodeKeyMismatch`], [`NetError::Refused`] or another reason the handshake failed; of
     /// several addresses, the last one's.
     pub async fn connect(&self, host: &str, port: u16) -> Result<Connection, NetError> {
+        self.connect_with(&self.kept, host, port).await
+    }
+
+    /// As [`Dialer::connect`], without keep-alive packets: for an exchange that ends.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn connect_briefly(&self, host: &str, port: u16) -> Result<Connection, NetError> {
+        self.connect_with(&self.brief, host, port).await
+    }
+
+    async fn connect_with(
+        &self,
+        config: &quinn::ClientConfig,
+        host: &str,
+        port: u16,
+    ) -> Result<Connection, NetError> {
         let deadline = Instant::now() + self.connect_timeout;
         let addresses = self.resolve(host, port, deadline).await?;
         let mut failure = NetError::Unreachable {
@@ -192,10 +227,7 @@ impl Dialer {
             port,
         };
         for (tried, addr) in addresses.iter().enumerate() {
-            let connecting = match self
-                .quic
-                .connect_with(self.config.clone(), *addr, SERVER_NAME)
-            {
+            let connecting = match self.quic.connect_with(config.clone(), *addr, SERVER_NAME) {
                 Ok(connecting) => connecting,
                 Err(quinn::ConnectError::EndpointStopping) => return Err(NetError::ClosedHere),
                 // An IP version that this socket does not have.

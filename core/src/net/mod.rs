@@ -11,13 +11,15 @@
 //!
 //! With the cargo feature `dht`, a `Dht` reads and writes mutable items of the BitTorrent mainline DHT.
 //!
-//! Nothing here keeps a connection alive. A node never wakes an idle phone.
+//! Nothing here keeps a connection alive unless its caller asks for that. A node never wakes an idle phone. What a
+//! client sends and receives is told to its [`Meter`], datagram by datagram.
 
 mod connection;
 mod dht;
 mod dialer;
 mod endpoint;
 mod error;
+mod meter;
 mod probe;
 mod socket;
 mod stream;
@@ -30,6 +32,7 @@ pub use self::{
     dialer::{ClientEndpoint, ClientOptions, Dialer},
     endpoint::{Incoming, NodeEndpoint, NodeOptions},
     error::NetError,
+    meter::{Meter, header_bytes},
     probe::ProbeSocket,
     socket::{ProbeHandler, ProbePath, ProbeSender},
     stream::{FrameReceiver, FrameSender},

@@ -6,12 +6,13 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use tokio::net::{UdpSocket, lookup_host};
 
 use crate::{
-    net::NetError,
+    net::{Meter, NetError, header_bytes},
     wire::{limits::PROBE_LEN, probe::Datagram},
 };
 
@@ -19,14 +20,17 @@ use crate::{
 #[derive(Debug)]
 pub struct ProbeSocket {
     socket: UdpSocket,
+    node: SocketAddr,
+    meter: Arc<dyn Meter>,
 }
 
 impl ProbeSocket {
-    /// Opens a socket towards `host`, a name or an address, at UDP `port`. Must be called within a tokio runtime.
+    /// Opens a socket towards `host`, a name or an address, at UDP `port`; `meter` counts. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`NetError::Resolve`], or [`NetError::Unreachable`] if there is no way to any of its addresses.
-    pub async fn open(host: &str, port: u16) -> Result<Self, NetError> {
+    pub async fn open(host: &str, port: u16, meter: Arc<dyn Meter>) -> Result<Self, NetError> {
         let addresses = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
             Err(_) => lookup_host((host, port))
@@ -37,9 +41,13 @@ impl ProbeSocket {
                 })?
                 .collect(),
         };
-        for address in addresses {
-            if let Ok(socket) = connect(address).await {
-                return Ok(Self { socket });
+        for node in addresses {
+            if let Ok(socket) = connect(node).await {
+                return Ok(Self {
+                    socket,
+                    node,
+                    meter,
+                });
             }
         }
         Err(NetError::Unreachable {
@@ -53,10 +61,10 @@ impl ProbeSocket {
     /// # Errors
     /// [`NetError::Lost`] if the system does not take it: there is no network, or nobody listens there.
     pub async fn send(&self, question: &Datagram) -> Result<(), NetError> {
-        match self.socket.send(question).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(NetError::Lost),
-        }
+        let sent = self.socket.send(question).await;
+        let length = sent.map_err(|_| NetError::Lost)?;
+        self.meter.sent(self.all_bytes(length));
+        Ok(())
     }
 
     /// Waits for the next datagram of the size of an answer; others are passed over.
@@ -72,10 +80,16 @@ impl ProbeSocket {
                 .recv(&mut buffer)
                 .await
                 .map_err(|_| NetError::Lost)?;
+            self.meter.received(self.all_bytes(length));
             if let Some(Ok(datagram)) = buffer.get(..length).map(Datagram::try_from) {
                 return Ok(datagram);
             }
         }
+    }
+
+    fn all_bytes(&self, length: usize) -> u64 {
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        length.saturating_add(header_bytes(&self.node))
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Ledger {
     /// The radio is up until then.
     high: UnixMillis,
     spent: BTreeMap<(Hour, WakeupReason, NetworkKind), Usage>,
+    /// Connections that stand: since when their time is not counted yet, by number.
+    standing: BTreeMap<u64, (WakeupReason, UnixMillis)>,
+    opened: u64,
 }
 
 impl Ledger {
@@ -84,23 +87,27 @@ impl Ledger {
         usage.bytes_received = usage.bytes_received.saturating_add(bytes);
     }
 
-    /// A connection stood from `since` to `until`, for `reason`; at most a day of it counts.
-    pub fn connected(&mut self, reason: WakeupReason, since: UnixMillis, until: UnixMillis) {
-        let mut at = since.max(until.before(DAY));
-        while at < until {
-            let hour = Hour::of(at);
-            let end = Hour(hour.0.saturating_add(1)).start().min(until);
-            let usage = self.row(hour, reason);
-            usage.connected = usage.connected.saturating_add(end.since(at));
-            if end <= at {
-                break;
-            }
-            at = end;
+    /// A connection begins; gives its number.
+    pub fn opened(&mut self, reason: WakeupReason, now: UnixMillis) -> u64 {
+        self.opened = self.opened.wrapping_add(1);
+        self.standing.insert(self.opened, (reason, now));
+        self.opened
+    }
+
+    /// A connection has ended.
+    pub fn closed(&mut self, number: u64, now: UnixMillis) {
+        if let Some((reason, since)) = self.standing.remove(&number) {
+            self.connected(reason, since, now);
         }
     }
 
-    /// What was counted since the last time, by hours.
-    pub fn take(&mut self) -> Vec<(Hour, UsageRow)> {
+    /// What was counted since the last time until `now`, by hours.
+    pub fn take(&mut self, now: UnixMillis) -> Vec<(Hour, UsageRow)> {
+        let standing = std::mem::take(&mut self.standing);
+        for (number, (reason, since)) in standing {
+            self.connected(reason, since, now);
+            self.standing.insert(number, (reason, now));
+        }
         let spent = std::mem::take(&mut self.spent);
         let row = |((hour, reason, network), usage)| {
             let row = UsageRow {
@@ -120,6 +127,22 @@ impl Ledger {
                 .entry((hour, row.reason, row.network))
                 .or_default()
                 .add(&row.usage);
+        }
+    }
+
+    /// Counts a connection's time; at most a day of it, as the clock may have been set.
+    fn connected(&mut self, reason: WakeupReason, since: UnixMillis, until: UnixMillis) {
+        let mut at = since.max(until.before(DAY));
+        while at < until {
+            let hour = Hour::of(at);
+            let end = Hour(hour.0.saturating_add(1)).start().min(until);
+            let usage = self.row(hour, reason);
+            usage.connected = usage.connected.saturating_add(end.since(at));
+            // The end of time.
+            if end <= at {
+                break;
+            }
+            at = end;
         }
     }
 
@@ -173,9 +196,9 @@ const SPECIAL: [WakeupReason; 11] = [
     WakeupReason::Resync,
     WakeupReason::Dust,
     WakeupReason::Mesh,
-    WakeupReason::Upkeep,
     WakeupReason::Outbox,
     WakeupReason::Registration,
+    WakeupReason::Upkeep,
     WakeupReason::Push,
     WakeupReason::Sync,
     WakeupReason::User,
@@ -217,7 +240,7 @@ mod tests {
         // Within the tail, and then long after it.
         ledger.sent(60, at(6_080));
         ledger.sent(60, at(60_000));
-        let rows = ledger.take();
+        let rows = ledger.take(START);
         let [(hour, row)] = &rows[..] else {
             panic!("{rows:?}")
         };
@@ -234,7 +257,7 @@ mod tests {
             connected: Duration::ZERO,
         };
         assert_eq!(row.usage, expected);
-        assert!(ledger.take().is_empty(), "taken once");
+        assert!(ledger.take(START).is_empty(), "taken once");
     }
 
     #[test]
@@ -249,7 +272,7 @@ mod tests {
             ledger.sent(50 + step, at(millis));
             radio.packet(Duration::from_millis(millis), 50 + step, true);
         }
-        let (counted, modelled) = (sum(&ledger.take()), radio.finish());
+        let (counted, modelled) = (sum(&ledger.take(START)), radio.finish());
         assert_eq!(counted.wakeups, modelled.wakeups);
         assert_eq!(counted.bytes_sent, modelled.sent);
         // The ledger leaves promotions out, some 0.26 s of 10.
@@ -290,30 +313,27 @@ mod tests {
         let mut ledger = cellular();
         let hour = Hour::of(START).start();
         let since = hour.after(Duration::from_secs(3_000));
-        ledger.connected(
-            WakeupReason::Foreground,
-            since,
-            since.after(Duration::from_secs(5_000)),
-        );
+        let end = since.after(Duration::from_secs(5_000));
+        let live = ledger.opened(WakeupReason::Foreground, since);
+        let poll = ledger.opened(WakeupReason::Sync, since);
+        ledger.closed(poll, since.after(Duration::from_secs(2)));
+        // One that stands is counted so far, and no part of it twice.
+        let so_far = since.after(Duration::from_secs(600));
+        assert_eq!(sum(&ledger.take(so_far)).connected.as_secs(), 602);
+        ledger.closed(live, end);
+        ledger.closed(live, end);
         let stood: Vec<_> = ledger
-            .take()
+            .take(end)
             .into_iter()
             .map(|(hour, row)| (hour, row.usage.connected.as_secs()))
             .collect();
         let first = Hour::of(START).0;
-        assert_eq!(
-            stood,
-            [
-                (Hour(first), 600),
-                (Hour(first + 1), 3_600),
-                (Hour(first + 2), 800)
-            ]
-        );
-        // A clock that was set ahead by a year meanwhile.
-        ledger.connected(WakeupReason::Foreground, since, since.after(DAY * 365));
-        assert_eq!(sum(&ledger.take()).connected, DAY);
-        ledger.connected(WakeupReason::Foreground, since, since.before(DAY));
-        assert!(ledger.take().is_empty(), "and back");
+        assert_eq!(stood, [(Hour(first + 1), 3_600), (Hour(first + 2), 800)]);
+        // A clock that was set ahead by a year meanwhile, and back.
+        let number = ledger.opened(WakeupReason::Sync, since);
+        assert_eq!(sum(&ledger.take(since.after(DAY * 365))).connected, DAY);
+        ledger.closed(number, since);
+        assert!(ledger.take(since).is_empty());
     }
 
     #[test]
@@ -322,7 +342,7 @@ mod tests {
         ledger.sent(100, at(0));
         ledger.sent(100, START.before(DAY * 365));
         ledger.sent(100, START.before(DAY * 365).after(Duration::from_secs(60)));
-        let spent = sum(&ledger.take());
+        let spent = sum(&ledger.take(START));
         assert!(spent.wakeups <= 3);
         assert!(
             spent.radio_high <= Duration::from_millis(3 * 10_100),
@@ -334,9 +354,9 @@ mod tests {
     fn what_could_not_be_kept_is_not_lost() {
         let mut ledger = cellular();
         ledger.sent(100, at(0));
-        let rows = ledger.take();
+        let rows = ledger.take(START);
         ledger.sent(50, at(1));
         ledger.put_back(rows);
-        assert_eq!(sum(&ledger.take()).bytes_sent, 150);
+        assert_eq!(sum(&ledger.take(START)).bytes_sent, 150);
     }
 }

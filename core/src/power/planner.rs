@@ -220,6 +220,14 @@ impl Power {
         self.dues.attempted(&carries, now);
     }
 
+    /// Live connections did at `now` what was due besides.
+    pub fn ran_errands(&mut self, now: UnixMillis) {
+        self.tick(now);
+        self.ran = Some(now);
+        let carries = self.carries(now);
+        self.dues.attempted(&carries, now);
+    }
+
     /// A node answered at `now`.
     pub fn synced(&mut self, now: UnixMillis) {
         self.tick(now);

@@ -14,8 +14,11 @@ mod migrations;
 mod named_nodes;
 mod nodes;
 mod outbox;
+mod pushes;
 mod rotations;
 mod searches;
+mod unfetched;
+mod usage;
 mod tickets;
 
 use std::fs::File;
@@ -33,8 +36,11 @@ pub use messages::{MessageState, NewMessage, Page, StoredMessage};
 pub use named_nodes::{NamedNode, Told};
 pub use nodes::{NodeRow, NodeState, StoredNode};
 pub use outbox::{OutboxItem, SealedEnvelope};
+pub use pushes::{Push, PushStage, StoredPush};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
+pub use unfetched::{MAX_UNFETCHED, Unfetched};
+pub use usage::{StoredHabits, UsageEntry};
 pub use tickets::{StoredTicket, TicketRow};
 
 use crate::crypto::{Entropy as _, OsEntropy};

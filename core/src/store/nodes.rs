@@ -104,7 +104,7 @@ impl Tx<'_> {
                 .execute("DELETE FROM nodes WHERE id = ?1", [node.0])?;
             return Ok(());
         };
-        for table in ["leases", "releases", "tickets"] {
+        for table in ["leases", "releases", "tickets", "pushes"] {
             self.transaction
                 .execute(&format!("DELETE FROM {table} WHERE node = ?1"), [node.0])?;
         }

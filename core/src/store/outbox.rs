@@ -64,6 +64,20 @@ impl Tx<'_> {
             .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?)
     }
 
+    /// When each message that waits was queued, and whether any node has it.
+    pub fn outbox_times(&self) -> Result<Vec<(UnixMillis, bool)>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT o.created_ms, EXISTS (SELECT 1 FROM deliveries d WHERE d.message = o.message)
+             FROM outbox o ORDER BY o.message",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut times = Vec::new();
+        while let Some(row) = rows.next()? {
+            times.push((UnixMillis::from_millis(from_sql(row.get(0)?)), row.get(1)?));
+        }
+        Ok(times)
+    }
+
     /// All that waits, in the order it was queued.
     pub fn outbox(&self) -> Result<Vec<OutboxItem>, StoreError> {
         self.select_outbox(

@@ -13,6 +13,8 @@ pub enum Step {
     Release,
     /// Send an `Announce` for all addresses of which the node should be told, once the handshake is complete.
     Announce,
+    /// Send a `Push`: how to wake us, or what came by it, once the handshake is complete.
+    Push,
     /// Send a `Sync` and take in what comes until `CaughtUp`.
     Sync,
     /// Send what waits in the outbox.
@@ -30,6 +32,8 @@ pub struct Work {
     pub releases: bool,
     /// The node is to be told of other nodes, and how to be found.
     pub announces: bool,
+    /// The node is to be told how to wake us.
+    pub push: bool,
     /// Messages wait.
     pub outbox: bool,
 }
@@ -40,6 +44,7 @@ pub struct Session {
     work: Work,
     synced: bool,
     announced: bool,
+    pushed: bool,
     registrations: u8,
 }
 
@@ -50,6 +55,7 @@ impl Session {
             work,
             synced: false,
             announced: false,
+            pushed: false,
             registrations: 0,
         }
     }
@@ -64,6 +70,8 @@ impl Session {
             Step::Release
         } else if self.work.announces && !self.announced {
             Step::Announce
+        } else if self.work.push && !self.pushed {
+            Step::Push
         } else if self.work.outbox {
             Step::Publish
         } else {
@@ -83,6 +91,7 @@ impl Session {
         // What was leased just now was not in an earlier answer, and the node has not been told of it.
         self.synced = false;
         self.work.announces = true;
+        self.work.push = true;
     }
 
     /// The node's `Hello` says how many leases it holds; returns true if they must be registered again, because
@@ -106,6 +115,11 @@ impl Session {
     /// The node was told, or refused; either way it is not told again in this session.
     pub fn announced(&mut self) {
         self.announced = true;
+    }
+
+    /// The node was told how to wake us, or refused; either way it is not told again in this session.
+    pub fn pushed(&mut self) {
+        self.pushed = true;
     }
 
     /// Every waiting message was acknowledged or refused.
@@ -137,6 +151,7 @@ mod tests {
             leases: true,
             releases: true,
             announces: true,
+            push: true,
             outbox: true,
         });
         assert_eq!(session.next(), Step::Register);
@@ -147,6 +162,8 @@ mod tests {
         session.released();
         assert_eq!(session.next(), Step::Announce);
         session.announced();
+        assert_eq!(session.next(), Step::Push);
+        session.pushed();
         assert_eq!(session.next(), Step::Publish);
         session.published();
         assert_eq!(session.next(), Step::Idle);
@@ -168,6 +185,8 @@ mod tests {
         session.caught_up();
         assert_eq!(session.next(), Step::Announce);
         session.announced();
+        assert_eq!(session.next(), Step::Push);
+        session.pushed();
         assert_eq!(session.next(), Step::Idle);
     }
 
@@ -181,8 +200,11 @@ mod tests {
         session.caught_up();
         assert_eq!(session.next(), Step::Announce);
         session.announced();
+        assert_eq!(session.next(), Step::Push);
+        session.pushed();
         session.set_work(Work {
             announces: true,
+            push: true,
             ..Work::default()
         });
         assert_eq!(session.next(), Step::Idle);

@@ -62,6 +62,7 @@ impl Settings {
             dht: self.dht.or(dht).unwrap_or_default(),
             restored: self.restored,
             trust_clock: self.trust_clock,
+            push: file.push,
             limits: file.limits,
         })
     }

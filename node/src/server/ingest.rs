@@ -16,7 +16,7 @@ use std::{
 use ailurus::wire::{node::Response, time::Clock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{live::Live, peers::Hub};
+use super::{live::Live, peers::Hub, push::Pusher};
 use crate::service::{Checked, Service, Write};
 
 /// The way in.
@@ -53,16 +53,14 @@ impl Ingest {
     /// Starts the threads.
     pub(super) fn start(
         service: Arc<Service>,
-        live: Arc<Live>,
-        hub: Arc<Hub>,
+        audience: Audience,
         clock: Arc<dyn Clock>,
     ) -> io::Result<(Self, Threads)> {
         let (jobs, received) = mpsc::unbounded_channel();
         let (verified, to_commit) = sync_channel(VERIFIED_BATCHES);
         let committer = Committer {
             service: Arc::clone(&service),
-            live,
-            hub,
+            audience,
             clock: Arc::clone(&clock),
         };
         let threads = [
@@ -140,10 +138,16 @@ fn verify(
     }
 }
 
+/// Who is told of what was committed.
+pub(super) struct Audience {
+    pub(super) live: Arc<Live>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) pusher: Arc<Pusher>,
+}
+
 struct Committer {
     service: Arc<Service>,
-    live: Arc<Live>,
-    hub: Arc<Hub>,
+    audience: Audience,
     clock: Arc<dyn Clock>,
 }
 
@@ -163,7 +167,8 @@ impl Committer {
             }
             let instant = Instant::now();
             if instant >= next_seen {
-                self.service.see(&self.live.followers(), self.clock.now());
+                self.service
+                    .see(&self.audience.live.followers(), self.clock.now());
                 next_seen = instant + SEEN_INTERVAL;
             }
             if instant >= next_look {
@@ -209,11 +214,14 @@ impl Committer {
             let _ = reply.send(response);
         }
         if !committed.stored.is_empty() {
-            self.hub.offer(&committed.stored);
-            self.live.push(committed.stored, end, metrics);
+            self.audience.hub.offer(&committed.stored);
+            if self.service.wakes() {
+                self.audience.pusher.offer(&committed.stored);
+            }
+            self.audience.live.push(committed.stored, end, metrics);
         }
-        self.live.reload(&committed.changed);
-        self.live.end(&committed.ended);
+        self.audience.live.reload(&committed.changed);
+        self.audience.live.end(&committed.ended);
     }
 
     /// Whether a command of the operator wrote to the database since the last time.
@@ -253,8 +261,8 @@ impl Committer {
                 } else if was_held && !expired.held {
                     tracing::warn!("the clock is believed again; what is over is deleted");
                 }
-                self.live.reload(&expired.pseudonyms);
-                self.live.end(&expired.ended);
+                self.audience.live.reload(&expired.pseudonyms);
+                self.audience.live.end(&expired.ended);
                 self.watch_storage();
                 if expired.envelopes > 0 || expired.leases > 0 {
                     tracing::debug!(

@@ -193,6 +193,11 @@ impl Live {
         }
     }
 
+    /// Whether a client follows now.
+    pub(crate) fn follows(&self, pseudonym: &Pseudonym) -> bool {
+        self.listeners().by_pseudonym.contains_key(pseudonym)
+    }
+
     /// Clients that follow now.
     pub(crate) fn followers(&self) -> Vec<Pseudonym> {
         self.listeners().by_pseudonym.keys().copied().collect()

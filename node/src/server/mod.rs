@@ -7,6 +7,7 @@ mod limits;
 mod live;
 mod peers;
 mod probes;
+mod push;
 mod stream;
 
 use std::{
@@ -25,11 +26,17 @@ use ailurus::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use self::{
-    ingest::{Ingest, Threads},
+    ingest::{Audience, Ingest, Threads},
     limits::{Slot, Slots},
     live::Live,
     peers::{Hub, Tasks},
     probes::Loading,
+    push::Pusher,
+};
+pub(crate) use self::{
+    peers::Dialling,
+    probes::{Answering, Questions},
+    push::Pushing,
 };
 pub(crate) use self::{
     peers::Dialling,
@@ -41,6 +48,7 @@ use crate::{error::NodeError, service::Service};
 pub(crate) struct Server {
     shared: Arc<Shared>,
     peers: Tasks,
+    pushing: Option<JoinHandle<()>>,
     accepting: JoinHandle<()>,
     loading: Loading,
     threads: Option<Threads>,
@@ -51,6 +59,7 @@ struct Shared {
     service: Arc<Service>,
     live: Arc<Live>,
     hub: Arc<Hub>,
+    pusher: Arc<Pusher>,
     ingest: Ingest,
     clock: Arc<dyn Clock>,
     /// Reads of the store under way at once.
@@ -75,16 +84,18 @@ impl Server {
         clock: Arc<dyn Clock>,
         dialling: Dialling,
         questions: Questions,
+        pushing: Option<Pushing>,
     ) -> Result<Self, NodeError> {
         let live = Arc::new(Live::default());
         let hub = Arc::new(Hub::default());
-        let (ingest, threads) = Ingest::start(
-            Arc::clone(&service),
-            Arc::clone(&live),
-            Arc::clone(&hub),
-            Arc::clone(&clock),
-        )
-        .map_err(NodeError::Thread)?;
+        let pusher = Arc::new(Pusher::default());
+        let audience = Audience {
+            live: Arc::clone(&live),
+            hub: Arc::clone(&hub),
+            pusher: Arc::clone(&pusher),
+        };
+        let (ingest, threads) = Ingest::start(Arc::clone(&service), audience, Arc::clone(&clock))
+            .map_err(NodeError::Thread)?;
         let loading = Loading::start(
             questions,
             endpoint.probe_sender(),
@@ -96,16 +107,19 @@ impl Server {
             service,
             live,
             hub,
+            pusher,
             ingest,
             clock,
             readers: Arc::new(Semaphore::new(READERS)),
             long_readers: Arc::new(Semaphore::new(LONG_READERS)),
         });
         let peers = Tasks::start(&shared, dialling)?;
+        let pushing = pushing.map(|pushing| tokio::spawn(push::run(Arc::clone(&shared), pushing)));
         let accepting = tokio::spawn(accept(endpoint, Arc::clone(&shared)));
         Ok(Self {
             shared,
             peers,
+            pushing,
             accepting,
             loading,
             threads: Some(threads),
@@ -116,6 +130,7 @@ impl Server {
     pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
         self.peers.stop();
+        self.stop_pushing();
         self.shared.ingest.stop();
         let Some(threads) = self.threads.take() else {
             return;
@@ -133,9 +148,18 @@ impl Server {
     }
 }
 
+impl Server {
+    fn stop_pushing(&self) {
+        if let Some(pushing) = &self.pushing {
+            pushing.abort();
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.stop_pushing();
         self.shared.ingest.stop();
     }
 }

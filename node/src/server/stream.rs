@@ -23,7 +23,7 @@ use super::{
     live::Next,
 };
 use crate::{
-    service::{Admitted, CatchUp, Network, Session},
+    service::{Admitted, CatchUp, Network, Read, Session},
     store::StoreError,
 };
 
@@ -176,6 +176,7 @@ impl Stream {
             Admitted::Read(query) => {
                 let session = self.session;
                 let since = Instant::now();
+                let pushes = matches!(query, Read::Push(_));
                 let permits = if query.is_long() {
                     &shared.long_readers
                 } else {
@@ -186,6 +187,9 @@ impl Stream {
                     shared.service.read(&session, shared.clock.now(), &query)
                 })
                 .await?;
+                if pushes {
+                    shared.pusher.look();
+                }
                 self.client.answered(since);
                 self.pending.push_back(Pending::Ready(response));
             }
@@ -242,10 +246,21 @@ impl Stream {
 
     async fn follow(mut self, cursor: &Bytes) -> Result<(), StreamError> {
         let client = Arc::clone(&self.client);
-        tokio::select! {
+        let result = tokio::select! {
             result = self.follow_on(cursor) => result,
             error = client.connection.closed() => Err(error.into()),
-        }
+        };
+        // The subscription is gone by now. Whoever closes has said that it has everything.
+        let lost = matches!(
+            result,
+            Err(StreamError::Net(NetError::Lost | NetError::Timeout))
+        );
+        let shared = &client.shared;
+        shared
+            .service
+            .left(&client.pseudonym, lost, shared.clock.now());
+        shared.pusher.look();
+        result
     }
 
     async fn follow_on(&mut self, cursor: &Bytes) -> Result<(), StreamError> {

@@ -14,6 +14,7 @@ mod load;
 mod neighbours;
 mod network;
 mod probes;
+mod push;
 mod reconcile;
 mod register;
 mod seen;
@@ -30,8 +31,8 @@ use ailurus::{
     wire::{
         limits::MAX_LEASES,
         node::{
-            Announce, Fetch, Load, Publish, Reason, Reconcile, Request, Response, request,
-            response::Kind,
+            Announce, Fetch, Load, Publish, Push, Reason, Reconcile, Request, Response,
+            push::Kind as PushKind, request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -47,6 +48,7 @@ use self::{
     load::LoadMeter,
     neighbours::Neighbours,
     probes::Probes,
+    push::Wakeups,
     reconcile::Reconciliations,
     register::Rules,
     seen::Seen,
@@ -58,10 +60,12 @@ use crate::{
 };
 
 pub use self::network::Network;
+pub(crate) use self::network::is_local_host;
 pub(crate) use self::{
     check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
     probes::{Probed, Waiting},
+    push::{Delivery, PushOffer},
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
@@ -92,6 +96,7 @@ pub struct Service {
     load: LoadMeter,
     neighbours: Neighbours,
     reconciliations: Reconciliations,
+    wakeups: Wakeups,
     clock: ClockGuard,
     probes: Probes,
 }
@@ -118,6 +123,7 @@ pub(crate) enum Read {
         id: EnvelopeId,
     },
     Announce(Announce),
+    Push(Push),
     Digest(DigestQuery),
     List(ListQuery),
 }
@@ -146,6 +152,7 @@ impl Service {
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
             reconciliations: Reconciliations::default(),
+            wakeups: Wakeups::default(),
             clock: ClockGuard::new(store.kept_time()),
             probes: Probes::new(&store, &limits, node),
             metrics,
@@ -316,6 +323,7 @@ impl Service {
         self.reconciliations.expire(now);
         self.metrics.set_load(&self.load(now));
         self.metrics.set_kept(&self.store);
+        self.note_pushes();
     }
 
     /// What is counted.
@@ -392,6 +400,10 @@ impl Service {
                 Admitted::Answer(self.refuse(Reason::EarlyData, now))
             }
             request::Kind::Announce(announce) => Admitted::Read(Read::Announce(announce)),
+            request::Kind::Push(_) if session.early => {
+                Admitted::Answer(self.refuse(Reason::EarlyData, now))
+            }
+            request::Kind::Push(push) => Admitted::Read(Read::Push(push)),
             request::Kind::Reconcile(reconcile) => Admitted::Reconcile(reconcile),
         }
     }
@@ -465,12 +477,14 @@ impl Service {
 
     /// Answers from the store, and charges for what there is to read before it is read.
     pub(crate) fn read(&self, session: &Session, now: UnixMillis, read: &Read) -> Response {
-        if let Read::Announce(announce) = read {
-            return self.announce(session, now, announce);
+        match read {
+            Read::Announce(announce) => return self.announce(session, now, announce),
+            Read::Push(push) => return self.push(session, now, push),
+            Read::Fetch { .. } | Read::Digest(_) | Read::List(_) => {}
         }
         let answered = self.store.read(|reader| {
             let envelopes = match read {
-                Read::Fetch { .. } | Read::Announce(_) => 0,
+                Read::Fetch { .. } | Read::Announce(_) | Read::Push(_) => 0,
                 Read::Digest(query) => query.envelopes(reader, session, now)?,
                 Read::List(query) => query.envelopes(reader, session, now)?,
             };
@@ -484,7 +498,7 @@ impl Service {
             }
             match read {
                 Read::Fetch { address, id } => fetch(reader, session, now, address.as_ref(), id),
-                Read::Announce(_) => Ok(Err(Reason::Malformed)),
+                Read::Announce(_) | Read::Push(_) => Ok(Err(Reason::Malformed)),
                 Read::Digest(query) => query.answer(reader, session, now),
                 Read::List(query) => query.answer(reader, session, now),
             }
@@ -506,6 +520,7 @@ impl Service {
         now: UnixMillis,
         cursor: &[u8],
     ) -> Result<(Response, CatchUp), StoreError> {
+        self.polled(&session.pseudonym, now);
         let end = self.store.end();
         let begun = self.store.read(|reader| {
             CatchUp::begin(reader, &self.cursors, session.pseudonym, end, now, cursor)
@@ -590,6 +605,9 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             (signatures.max(1), 0)
         }
         request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
+        request::Kind::Push(Push {
+            kind: Some(PushKind::WebPush(_) | PushKind::Gateway(_)),
+        }) => (CHALLENGE_PRICE, 0),
         _ => (1, 0),
     }
 }
@@ -646,5 +664,7 @@ fn parse_addresses(addresses: &[Bytes]) -> Option<Vec<Address>> {
 
 /// A false signature costs as much work as about this many good ones.
 const FORGERY_PRICE: usize = 20;
+/// Setting where to push makes the node send a request to a host of the client's choice.
+const CHALLENGE_PRICE: usize = 100;
 /// Envelopes that are summed up or listed for the price of one item.
 const ENVELOPES_PER_ITEM: u64 = 64;

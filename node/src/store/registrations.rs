@@ -300,6 +300,7 @@ impl Writer {
 
     fn drop_registration(&mut self, row: i64) -> Result<Option<Pseudonym>, StoreError> {
         self.drop_chains(row)?;
+        self.drop_push(row)?;
         let dropped = self
             .connection
             .prepare_cached(

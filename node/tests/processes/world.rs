@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::common::daemon::{Daemon, temp};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Chance that can be had again: `AILURUS_SEED` sets it.
 pub struct Dice(SeededEntropy);

@@ -48,6 +48,7 @@ impl Engine {
                 tx.drop_announced(Epoch::of(time).previous())?;
                 tx.drop_old_introductions(time.before(INTRODUCTION_LIFETIME))?;
                 drop_ended(tx, time)?;
+                tx.drop_unfetched(time.before(LIFETIME))?;
             }
             // With no node in reach the own clock has to do: a person should learn that nothing went out.
             let disagree = !clocks.is_empty() && deletion_time(now, &clocks).is_none();

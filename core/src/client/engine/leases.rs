@@ -21,6 +21,7 @@ use super::{
     introductions::hop_count,
     node_by_key,
     nodes::choose,
+    push::push_is_due,
     receives, time_at,
 };
 use crate::client::types::reason;
@@ -50,6 +51,7 @@ impl Engine {
             Ok(Work {
                 leases: leases || shows(tx, &stored, now)?.is_some_and(|shown| shown.leased),
                 announces: announces(tx, &stored, &accesses, now)?,
+                push: push_is_due(tx, &stored, now)?,
                 releases: !tx.releases(stored.row)?.is_empty(),
                 outbox: !tx.outbox_for(stored.row)?.is_empty(),
             })
@@ -300,6 +302,7 @@ impl Engine {
             if hello.leases < expected {
                 tx.forget_leases(stored.row)?;
                 tx.forget_announced(stored.row)?;
+                tx.forget_told_push(stored.row)?;
                 tx.set_counted(node, None)?;
             }
             if hello.ended() == Reason::Revoked {

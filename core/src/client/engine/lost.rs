@@ -86,7 +86,7 @@ impl Engine {
     }
 }
 
-fn schedule(tx: &Tx<'_>) -> Result<Schedule, Error> {
+pub(super) fn schedule(tx: &Tx<'_>) -> Result<Schedule, Error> {
     let StoredSearches { lost, last, count } = tx.searches()?;
     Ok(Schedule {
         lost,

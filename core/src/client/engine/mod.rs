@@ -7,6 +7,7 @@
 mod announcing;
 mod audits;
 mod channels;
+mod dues;
 mod expiry;
 mod ingest;
 mod introductions;
@@ -17,8 +18,11 @@ mod node_records;
 mod nodes;
 mod outgoing;
 mod probing;
+mod push;
 mod rotation;
+mod usage;
 mod view;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,7 +45,9 @@ pub use node_lists::{Candidate, Origin};
 pub use nodes::{Comparison, Errands, Observation, Plan};
 pub use outgoing::Publication;
 pub use probing::Asking;
+pub use push::Telling;
 pub use view::Delivery;
+pub use waiting::Waiting;
 
 /// A profile and what it does over time.
 pub struct Engine {

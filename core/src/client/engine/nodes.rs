@@ -198,16 +198,19 @@ impl Engine {
         })
     }
 
-    /// What there is to do at others than `polled`, which was asked just now; of `tried` nothing more is wanted.
+    /// What there is to do at others than `polled`, which was asked just now; of `tried` nothing more is wanted. Large
+    /// bodies that wait are fetched if `resync`.
     pub fn errands(
         &mut self,
         polled: &NodeKey,
         tried: &[NodeKey],
+        resync: bool,
         now: UnixMillis,
     ) -> Result<Errands, Error> {
         let (keys, targets, probe, audit) = self.store.read(|tx| {
             let chooser = load(tx)?;
-            let gap = tx.missing()?;
+            // What was put off is not missing.
+            let gap = tx.missing()?.saturating_sub(u64::from(tx.unfetched_len()?));
             let usable = |node: &NodeKey| {
                 node != polled
                     && !tried.contains(node)
@@ -241,7 +244,9 @@ impl Engine {
             let work = self.work(&key, now)?;
             // One more copy is enough.
             let copies = work.outbox && Some(key) == targets;
-            if work.leases || work.releases || work.announces || copies {
+            let large = resync && self.has_waiting(&key)?;
+            let due = work.leases || work.releases || work.announces || work.push;
+            if due || copies || large {
                 wanted.push(key);
             }
         }
@@ -356,7 +361,7 @@ pub(super) fn kept_nodes(tx: &Tx<'_>) -> Result<Vec<StoredNode>, Error> {
     Ok(nodes)
 }
 
-fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
+pub(super) fn load(tx: &Tx<'_>) -> Result<Chooser, Error> {
     let nodes = tx.nodes()?;
     let usual = middle(
         nodes

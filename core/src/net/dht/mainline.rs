@@ -181,7 +181,7 @@ impl RequestFilter for Silent {
 
 /// A search ends when every node that was asked has answered or is given up, so this is about what it takes. In the
 /// public DHT many nodes are gone, and the crate's two seconds are needed.
-const LOOPBACK_TIMEOUT: Duration = Duration::from_millis(250);
+const LOOPBACK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest search or storing.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Longest look-up of the nodes to enter by.

@@ -22,10 +22,10 @@ CREATE TABLE tickets (
 ) STRICT;
 CREATE INDEX tickets_by_node ON tickets (node);
 
--- Where a node reaches this phone by push. `sealed`: the endpoint and its keys.
+-- Where a node reaches this phone by push. `sealed`: the endpoint and its keys, and what the node said of itself.
 CREATE TABLE pushes (
     node    INTEGER PRIMARY KEY REFERENCES nodes (id) ON DELETE CASCADE,
-    -- 0 to be told to the node, 1 told and not confirmed, 2 confirmed, 3 to be withdrawn
+    -- 0 nothing, 1 to be told to the node, 2 told and not confirmed, 3 confirmed, 4 to be withdrawn, 5 dropped by the node
     state   INTEGER NOT NULL,
     told_ms INTEGER,
     sealed  BLOB NOT NULL

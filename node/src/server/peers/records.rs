@@ -168,7 +168,11 @@ impl Schedule {
             }
             Done::Put(address, Err(error)) => {
                 // Whoever wants the slot for another node keeps it: two that insist would write for ever.
-                let wait = PUT_AGAIN.saturating_mul(1 << times.failures.min(8));
+                let first = match error {
+                    DhtError::Conflict | DhtError::Stale => PUT_AGAIN,
+                    _ => PUT_AGAIN_UNANSWERED,
+                };
+                let wait = first.saturating_mul(1 << times.failures.min(8));
                 times.failures = times.failures.saturating_add(1);
                 times.put = now.after(jittered(wait.min(PUT_AGAIN_LAST)));
                 tracing::debug!(?address, %error, "a record is not in the DHT");
@@ -398,6 +402,8 @@ const AT_ONCE: usize = 8;
 const PUT_EVERY: Duration = Duration::from_secs(3_600);
 /// Before the next try after a put failed: doubled each time, up to the last.
 const PUT_AGAIN: Duration = Duration::from_secs(300);
+/// The same where nobody refused it, but too few answered.
+const PUT_AGAIN_UNANSWERED: Duration = Duration::from_secs(10);
 const PUT_AGAIN_LAST: Duration = Duration::from_secs(12 * 3_600);
 /// How often the slots of an address are read that no other node in touch serves.
 const LOOK_EVERY: Duration = Duration::from_secs(1_800);
@@ -513,6 +519,25 @@ mod tests {
             }
         }
         assert!((5..=10).contains(&puts), "{puts}");
+    }
+
+    #[test]
+    fn a_dht_that_does_not_answer_is_asked_again_soon_and_then_less_often() {
+        let address = row(0).address;
+        let record = row(NOW.as_secs());
+        let mut schedule = Schedule::default();
+        let tries: Vec<u64> = (0..3_600)
+            .filter(|second| {
+                let now = NOW.after(Duration::from_secs(*second));
+                let put = is_put(&schedule.next(now, &record, true));
+                if put {
+                    schedule.done(now, Done::Put(address, Err(DhtError::TimedOut)));
+                }
+                put
+            })
+            .collect();
+        assert!(tries[1] <= 12, "{tries:?}");
+        assert!((6..=10).contains(&tries.len()), "{tries:?}");
     }
 
     #[test]
