@@ -2,10 +2,13 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use ailurus::wire::{limits::MIN_PADDED, time::UnixMillis};
+use ailurus::{
+    power::{Due, Needs, WakeupReason},
+    wire::{limits::MIN_PADDED, time::UnixMillis},
+};
 use ailurus_bench::harness::Failure;
 
-use super::post::{Asked, Brought, Post, Sender};
+use super::post::{Asked, Brought, Dues, Post, Sender};
 use crate::wire::Carried;
 
 /// What was written so far, and when.
@@ -18,6 +21,7 @@ pub fn family(phones: usize, start: UnixMillis) -> (LightSender, Vec<LightPost>)
         log: Rc::clone(&log),
         read: 0,
         outbox: 0,
+        wrote: None,
         echoes: 0,
         connected: start,
     };
@@ -30,6 +34,8 @@ pub struct LightPost {
     log: Log,
     read: usize,
     outbox: usize,
+    /// The last time.
+    wrote: Option<UnixMillis>,
     /// Of the outbox of last time.
     echoes: usize,
     /// The last time.
@@ -68,13 +74,19 @@ impl Post for LightPost {
         Ok(brought)
     }
 
-    fn write(&mut self, _now: UnixMillis) -> Result<(), Failure> {
+    fn write(&mut self, now: UnixMillis) -> Result<(), Failure> {
         self.outbox += 1;
+        self.wrote = Some(now);
         Ok(())
     }
 
-    fn leases_due(&mut self, _at: UnixMillis) -> Result<bool, Failure> {
-        Ok(false)
+    fn dues(&mut self, _now: UnixMillis) -> Result<Dues, Failure> {
+        let due = self.wrote.filter(|_| self.outbox > 0).map(|at| Due {
+            from: at,
+            by: at,
+            needs: Needs::Any,
+        });
+        Ok(vec![(WakeupReason::Outbox, due)])
     }
 }
 

@@ -7,6 +7,7 @@ pub mod light;
 mod os;
 mod phone;
 mod post;
+mod pushes;
 mod real;
 mod talk;
 mod world;

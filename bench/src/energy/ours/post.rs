@@ -1,6 +1,9 @@
 //! What a phone has of its node: whether there is news, and what it is.
 
-use ailurus::wire::time::UnixMillis;
+use ailurus::{
+    power::{Due, WakeupReason},
+    wire::time::UnixMillis,
+};
 use ailurus_bench::harness::Failure;
 
 use crate::wire::Carried;
@@ -16,9 +19,12 @@ pub trait Post {
     /// Queues a message of its own.
     fn write(&mut self, now: UnixMillis) -> Result<(), Failure>;
 
-    /// Whether a lease is due then.
-    fn leases_due(&mut self, at: UnixMillis) -> Result<bool, Failure>;
+    /// What is due when, seen from `now`.
+    fn dues(&mut self, now: UnixMillis) -> Result<Dues, Failure>;
 }
+
+/// When something is due, by reason.
+pub type Dues = Vec<(WakeupReason, Option<Due>)>;
 
 /// What came of a question by datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use ailurus_node::{Limits, Service, Store};
 use tempfile::TempDir;
 
 use super::{
-    post::{Asked, Brought, Post, Sender},
+    post::{Asked, Brought, Dues, Post, Sender},
     talk::{publish, talk},
 };
 
@@ -133,8 +133,8 @@ impl Post for RealPost {
         Ok(())
     }
 
-    fn leases_due(&mut self, at: UnixMillis) -> Result<bool, Failure> {
-        Ok(self.engine.work(self.node.link.key(), at)?.leases)
+    fn dues(&mut self, now: UnixMillis) -> Result<Dues, Failure> {
+        Ok(self.engine.dues(false, now)?)
     }
 }
 

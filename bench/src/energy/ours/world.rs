@@ -47,7 +47,7 @@ impl World {
             let random = Random::new(scene.seed, 2);
             Phone::new(*policy, post, scene, start, random)
         });
-        let phones = phones.collect();
+        let phones = phones.collect::<Result<_, _>>()?;
         Ok(Self {
             sender,
             start,
@@ -61,9 +61,6 @@ impl World {
         let mut networks = changes(scene.outages).into_iter().peekable();
         let mut dozing = Some(Duration::ZERO);
         let mut expires = Duration::ZERO;
-        for phone in &mut self.phones {
-            phone.plan(Duration::ZERO);
-        }
         loop {
             let woken = self.phones.iter().filter_map(Phone::next).min();
             let next = [
@@ -100,7 +97,7 @@ impl World {
                 self.sender
                     .send(message.bytes, self.start.after(message.at))?;
                 for phone in &mut self.phones {
-                    phone.offered(message.at, scene.wire);
+                    phone.offered(message.at);
                 }
             } else if sends.next_if(|at| **at <= now).is_some() {
                 for phone in &mut self.phones {
