@@ -118,7 +118,11 @@ async fn ask(
 }
 
 /// The first datagram that is an answer; `None` if nobody listens there.
-async fn answer_to(socket: &ProbeSocket, asking: &Asking, cost: &mut ProbeCost) -> Option<Answer> {
+async fn answer_to(
+    socket: &ProbeSocket,
+    asking: &Asking,
+    cost: &mut ProbeCost,
+) -> Option<Answer> {
     loop {
         let datagram = socket.receive().await.ok()?;
         cost.received = cost.received.saturating_add(1);

@@ -38,10 +38,6 @@ pub(crate) use self::{
     probes::{Answering, Questions},
     push::Pushing,
 };
-pub(crate) use self::{
-    peers::Dialling,
-    probes::{Answering, Questions},
-};
 use crate::{error::NodeError, service::Service};
 
 /// A running server.

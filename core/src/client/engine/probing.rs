@@ -8,7 +8,10 @@ use crate::store::{NodeRow, StoredNode, TicketRow, Tx};
 use crate::sync::session::Work;
 use crate::wire::{limits::MAX_TICKETS, node, probe::Datagram, time::UnixMillis};
 
-use super::{Engine, Error, node_by_key, nodes::choose};
+use super::{
+    Engine, Error, node_by_key,
+    nodes::choose,
+};
 
 /// A question to the polled node, under way.
 pub struct Asking {

@@ -331,7 +331,11 @@ mod tests {
         };
         assert_eq!(index.look(&other), Some((Standing::Unknown, 10)));
         assert_eq!(load(&index, 2, 10, &[], 0).0, Standing::Unknown);
-        let gone = index.load(&ticket(3, 10), || Ok::<_, Infallible>(None), |_| Ok(0));
+        let gone = index.load(
+            &ticket(3, 10),
+            || Ok::<_, Infallible>(None),
+            |_| Ok(0),
+        );
         assert_eq!(gone, Ok((Standing::Unknown, 10)));
         // Remembered, so that nobody reads again and again.
         assert_eq!(index.look(&ticket(3, 10)), Some((Standing::Unknown, 10)));

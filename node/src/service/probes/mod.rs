@@ -66,11 +66,7 @@ impl Probes {
             tickets: Tickets::new(store, node),
             index: Index::new(store.end(), clients),
             // The same after a restart, as tickets outlive it.
-            names: kdf::derive(
-                store.cursor_key().expose(),
-                "ailurus/node/ticket-names",
-                &[],
-            ),
+            names: kdf::derive(store.cursor_key().expose(), "ailurus/node/ticket-names", &[]),
             generation: *store.generation(),
         }
     }
@@ -98,12 +94,7 @@ impl Probes {
     }
 
     /// A ticket of a client that knows all up to `position`.
-    fn ticket(
-        &self,
-        client: &Pseudonym,
-        registration: &Registration,
-        position: u64,
-    ) -> Option<Ticket> {
+    fn ticket(&self, client: &Pseudonym, registration: &Registration, position: u64) -> Option<Ticket> {
         let contents = Contents {
             registration: registration.row,
             client: self.client(client),
@@ -156,10 +147,7 @@ impl Service {
     pub(crate) fn probe(&self, from: IpAddr, now: UnixMillis, datagram: &[u8]) -> Probed {
         let probes = &self.probes;
         let allowed = {
-            let mut prefixes = probes
-                .prefixes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut prefixes = probes.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
             prefixes.take(Network::around(from), now)
         };
         if !allowed {
@@ -196,10 +184,7 @@ impl Service {
                 }
                 let rows = reader.leased_rows(registration.row, now)?;
                 // Rows are counted from one and reach no such number.
-                let rows = rows
-                    .into_iter()
-                    .map(u32::try_from)
-                    .collect::<Result<_, _>>();
+                let rows = rows.into_iter().map(u32::try_from).collect::<Result<_, _>>();
                 Ok::<_, StoreError>(rows.ok().map(|addresses| Client {
                     binding: probes.binding(&registration),
                     addresses,

@@ -95,7 +95,9 @@ mod tests {
     }
 
     fn taken(prefixes: &mut Prefixes, network: Network, now: UnixMillis, tries: usize) -> usize {
-        (0..tries).filter(|_| prefixes.take(network, now)).count()
+        (0..tries)
+            .filter(|_| prefixes.take(network, now))
+            .count()
     }
 
     #[test]

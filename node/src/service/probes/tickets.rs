@@ -146,7 +146,11 @@ impl Sealing {
         }
     }
 
-    fn open(&self, node: &NodeKey, ticket: &[u8; TICKET_LEN]) -> Option<(Contents, TicketSecret)> {
+    fn open(
+        &self,
+        node: &NodeKey,
+        ticket: &[u8; TICKET_LEN],
+    ) -> Option<(Contents, TicketSecret)> {
         let text = self.aead.open_prefixed(node.as_bytes(), ticket).ok()?;
         let ([registration, client, binding, position], []) = text.as_chunks::<8>() else {
             return None;
