@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: aar api audit bench demo fuzz help kotlin lint setup setup-build sim swift test test-demos test-kotlin test-swift vectors \
+.PHONY: aar api audit bench demo energy fuzz help kotlin lint setup setup-build sim swift test test-demos test-kotlin test-swift usage-check vectors \
 	xcframework
 
 help: ## list these targets
@@ -83,6 +83,15 @@ bench: setup-build ## measure, each row against its floor; ONLY=name for one row
 SIM ?=
 sim: setup-build ## a week of a whole network in virtual time; SIM='--seed 7 --fail-rate 0.2' (see --help)
 	cargo run --quiet --release -p ailurus-bench --bin ailurus-sim -- $(SIM)
+
+ENERGY ?=
+energy: setup-build ## what days in the background cost a phone, beside other programs; ENERGY='--kind quiet --radio wifi' (see --help)
+	cargo run --quiet --profile simulation -p ailurus-bench --bin ailurus-energy -- \
+		--svg $(if $(ENERGY),target/energy.svg,docs/energy.svg) $(ENERGY)
+
+MINUTES ?= 10
+usage-check: setup-build ## the phone's ledger against counters outside of it, in a network namespace (root); MINUTES=10
+	cargo run --quiet -p ailurus-bench --bin ailurus-usage-check -- --seconds "$$((60 * $(MINUTES)))"
 
 vectors: setup-build ## write docs/vectors again
 	cargo run --quiet -p ailurus --example vectors -- docs/vectors

@@ -22,7 +22,7 @@ use ailurus_bench::{
 use clap::{Parser, ValueEnum as _};
 
 use course::Outcome;
-use ours::{Os, POLICIES, Scene};
+use ours::{Node, Os, POLICIES, Scene};
 use peers::PEERS;
 use picture::{Point, Words};
 use radio::{PROFILES, Profile};
@@ -64,6 +64,9 @@ struct Cli {
     /// Draw the picture into this file
     #[arg(long, value_name = "FILE", overrides_with = "svg")]
     svg: Option<PathBuf>,
+    /// Say where the policies of others come from
+    #[arg(long)]
+    sources: bool,
     /// Only judge the budgets, and print their rows
     #[arg(long)]
     rows: bool,
@@ -109,38 +112,26 @@ fn show(cli: &Cli, wire: &Wire) -> Result<(), Failure> {
     let kind = find(&KINDS, &cli.kind, |kind| kind.name)?;
     let profile = find(&PROFILES, &cli.radio, |profile| profile.name)?;
     let days = Days::new(kind, cli)?;
-    println!("{}", days.told(kind, profile, cli));
-    let scene = Scene {
-        messages: &days.messages,
-        history: &days.history,
-        history_lasts: HISTORY,
-        sends: &days.sends,
-        outages: &[],
-        end: days.end,
-        os: cli.os,
-        seed: cli.seed,
-        wire,
-    };
-    let mut rows = Vec::new();
-    for (policy, course) in POLICIES.iter().zip(ours::run(&scene, &POLICIES)?) {
-        let outcome = Outcome::of(&course, profile, days.end);
-        rows.push((policy.title.to_owned(), outcome, true));
-    }
-    for peer in PEERS {
-        let course = peer.run(&days.messages, days.end);
-        let outcome = Outcome::of(&course, profile, days.end);
-        rows.push((peer.title.to_owned(), outcome, false));
-    }
+    let told = days.told(kind, profile, cli);
+    println!("{told}");
+    let rows = days.compare(profile, cli, Node::Real, wire)?;
     table::print(&rows);
+    if cli.sources {
+        println!("\nsources and packets of others");
+        for peer in PEERS {
+            println!("{}: {}; {}", peer.title, peer.source, peer.packets);
+        }
+    }
     if let Some(path) = &cli.svg {
-        let words = Words {
-            subtitle: days.told(kind, profile, cli),
-            caption: caption(),
-        };
-        std::fs::write(path, picture::draw(&points(&rows), &words))?;
+        std::fs::write(path, picture(&rows, told))?;
         println!("\ndrawn: {}", path.display());
     }
     Ok(())
+}
+
+fn picture(rows: &[(String, Outcome, bool)], subtitle: String) -> String {
+    let caption = caption();
+    picture::draw(&points(rows), &Words { subtitle, caption })
 }
 
 /// What is to come, and what came before.
@@ -183,6 +174,39 @@ impl Days {
             sends,
             end,
         })
+    }
+
+    /// What each policy makes of them, and whether it is ours.
+    fn compare(
+        &self,
+        profile: &Profile,
+        cli: &Cli,
+        node: Node,
+        wire: &Wire,
+    ) -> Result<Vec<(String, Outcome, bool)>, Failure> {
+        let scene = Scene {
+            messages: &self.messages,
+            history: &self.history,
+            history_lasts: HISTORY,
+            sends: &self.sends,
+            outages: &[],
+            end: self.end,
+            os: cli.os,
+            node,
+            seed: cli.seed,
+            wire,
+        };
+        let mut rows = Vec::new();
+        for (policy, course) in POLICIES.iter().zip(ours::run(&scene, &POLICIES)?) {
+            let outcome = Outcome::of(&course, profile, self.end);
+            rows.push((policy.title.to_owned(), outcome, true));
+        }
+        for peer in PEERS {
+            let course = peer.run(&self.messages, self.end);
+            let outcome = Outcome::of(&course, profile, self.end);
+            rows.push((peer.title.to_owned(), outcome, false));
+        }
+        Ok(rows)
     }
 
     fn told(&self, kind: &Kind, profile: &Profile, cli: &Cli) -> String {
@@ -248,3 +272,38 @@ fn find<T>(of: &[&'static T], name: &str, named: fn(&T) -> &str) -> Result<&'sta
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const HISTORY_DAYS: u32 = 14;
 const HISTORY: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Figures that stand in a picture, by policy.
+    fn figures(svg: &str) -> Vec<(String, f64)> {
+        let labels = svg.split("<text class=\"label").skip(1);
+        let told = labels.filter_map(|label| {
+            let (_, text) = label.split_once('>')?;
+            let (text, _) = text.split_once(" mAh</text>")?;
+            let (title, figure) = text.split_once(" — ")?;
+            Some((title.to_owned(), figure.replace(',', "").parse().ok()?))
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn the_picture_in_the_documentation_is_still_true() {
+        let cli = Cli::parse_from(["ailurus-energy"]);
+        let wire = Wire::new(&Recorded::kept().unwrap()).unwrap();
+        let days = Days::new(&trace::FAMILY, &cli).unwrap();
+        let rows = days.compare(&radio::LTE, &cli, Node::Light, &wire).unwrap();
+        let now = figures(&picture(&rows, String::new()));
+        let kept = figures(include_str!("../../../docs/energy.svg"));
+        assert_eq!(now.len(), POLICIES.len() + PEERS.len());
+        assert_eq!(now.len(), kept.len(), "draw it again: make energy");
+        for ((title, now), (kept_title, kept)) in now.iter().zip(&kept) {
+            assert_eq!(title, kept_title, "draw it again: make energy");
+            // Rounded to two digits, and the small node is not the real one.
+            let off = (now / kept - 1.0).abs();
+            assert!(off < 0.06, "{title}: {now}, drawn {kept}; make energy");
+        }
+    }
+}

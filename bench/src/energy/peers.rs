@@ -14,7 +14,7 @@ use super::{
 
 /// A policy of others.
 pub struct Peer {
-    /// What it is called on the command line.
+    /// What it is called in rows.
     pub name: &'static str,
     /// What it is called in a picture.
     pub title: &'static str,
@@ -42,13 +42,6 @@ enum Reach {
 }
 
 impl Peer {
-    /// How often it says something when nothing happens.
-    pub fn interval(&self) -> Duration {
-        match self.reach {
-            Reach::Connection(every) | Reach::Polls { every, .. } => every,
-        }
-    }
-
     /// What it does while these messages come.
     pub fn run(&self, messages: &[Message], end: Duration) -> Course {
         let mut course = Course::default();

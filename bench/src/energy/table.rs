@@ -30,6 +30,13 @@ pub fn print(rows: &[(String, Outcome, bool)]) {
             delay(outcome.delay_p95_s),
         );
     }
+    if let Some((_, first, _)) = rows.first() {
+        println!(
+            "{} messages came; an idle radio takes {} mAh a day on top of each line",
+            first.messages,
+            figure(first.idle_milliampere_hours)
+        );
+    }
     println!("\nwhat it is spent on, a day");
     for (title, outcome, ours) in rows {
         if !ours {

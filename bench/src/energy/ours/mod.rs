@@ -1,10 +1,14 @@
 //! What this library does: the real planner, the real engine over SQLite, the real node's service, in virtual time.
 //!
-//! Sockets and the way between are left out; what is said there is written by [`Wire`]. Whom nobody hears of at the
-//! right time is the platform: it wakes a phone at any moment within the plan's slack, by chance from the seed.
+//! Sockets and the way between are left out; what is said there is written by [`Wire`]. The platform wakes a phone at any
+//! moment within the plan's slack, by chance from the seed.
 
+pub mod light;
 mod os;
 mod phone;
+mod post;
+mod pushes;
+mod real;
 mod talk;
 mod world;
 
@@ -58,6 +62,15 @@ pub const PUSHED: Policy = Policy {
     push: true,
 };
 
+/// How true the node and the phones' engines are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// The node's service and the phones' engines, with their databases.
+    Real,
+    /// What counts as they do.
+    Light,
+}
+
 /// What happens to the phones.
 pub struct Scene<'a> {
     /// To each of them.
@@ -72,6 +85,7 @@ pub struct Scene<'a> {
     pub outages: &'a [(Duration, Duration)],
     pub end: Duration,
     pub os: Os,
+    pub node: Node,
     pub seed: u64,
     pub wire: &'a Wire,
 }

@@ -3,26 +3,22 @@
 use std::time::Duration;
 
 use ailurus::{
-    channel::ChannelId,
-    client::engine::Engine,
-    power::{Due, Needs, NetworkKind, NetworkState, Plan, Power, PowerState, Wakeup, WakeupReason},
+    power::{NetworkKind, NetworkState, Plan, Power, PowerState, Wakeup, WakeupReason},
     wire::time::UnixMillis,
 };
 use ailurus_bench::{harness::Failure, random::Random};
 
 use super::{
     Os, Policy, Scene,
-    talk::{Brought, Node, talk},
+    post::{Asked, Brought, Post},
+    pushes::Pushes,
 };
-use crate::{
-    course::Course,
-    wire::{Carried, Wire},
-};
+use crate::{course::Course, wire::Wire};
 
 /// A phone in the background.
 pub struct Phone {
     policy: Policy,
-    engine: Engine,
+    post: Box<dyn Post>,
     power: Power,
     random: Random,
     os: Os,
@@ -34,27 +30,20 @@ pub struct Phone {
     woken: Option<(Duration, Wakeup)>,
     /// When it ran last.
     ran: Option<Duration>,
-    /// The node has something that it does not.
-    news: bool,
-    /// The node has pushed since it was asked last.
-    pushed: bool,
-    /// When a push reaches the phone.
-    push: Option<Duration>,
-    /// What a poll carries that finds nothing.
-    empty: Carried,
-    /// When leases are due was looked up in this hour.
-    leases_seen: u64,
+    pushes: Pushes,
+    /// A push came while there was no network, and waits at the push service.
+    late: bool,
 }
 
 impl Phone {
     /// A phone that is registered and has nothing to do.
     pub fn new(
         policy: Policy,
-        engine: Engine,
+        post: Box<dyn Post>,
         scene: &Scene<'_>,
         start: UnixMillis,
         random: Random,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let begun = start.before(scene.history_lasts);
         let mut power = Power::new(begun);
         power.set_preference(policy.preference);
@@ -70,9 +59,9 @@ impl Phone {
         }
         power.attempted(start);
         power.synced(start);
-        Self {
+        let mut phone = Self {
             policy,
-            engine,
+            post,
             power,
             random,
             os: scene.os,
@@ -81,28 +70,18 @@ impl Phone {
             online: true,
             woken: None,
             ran: None,
-            news: false,
-            pushed: false,
-            push: None,
-            empty: Carried::default(),
-            leases_seen: 0,
-        }
-    }
-
-    /// Polls until nothing is new, before the days begin.
-    pub fn settle(&mut self, node: &Node<'_>, now: UnixMillis) -> Result<bool, Failure> {
-        let brought = talk(&mut self.engine, node, now)?;
-        let quiet = brought.messages.is_empty() && brought.carried.questions == 0;
-        if quiet {
-            self.empty = brought.carried;
-        }
-        Ok(quiet)
+            pushes: Pushes::default(),
+            late: false,
+        };
+        phone.take_in_dues(Duration::ZERO)?;
+        phone.plan(Duration::ZERO);
+        Ok(phone)
     }
 
     /// When it does something next.
     pub fn next(&self) -> Option<Duration> {
         let woken = self.woken.as_ref().map(|(at, _)| *at);
-        [woken, self.push].into_iter().flatten().min()
+        [woken, self.pushes.next()].into_iter().flatten().min()
     }
 
     /// Plans again: something was told, or time has passed.
@@ -129,19 +108,18 @@ impl Phone {
     }
 
     /// Something reached the node.
-    pub fn offered(&mut self, at: Duration, wire: &Wire) {
-        self.news = true;
-        if self.policy.push && self.online && !self.pushed {
-            self.pushed = true;
-            let there = at + PUSH_LATENCY;
-            wire.push(&mut self.course, there);
-            self.push = Some(there);
+    pub fn offered(&mut self, at: Duration) {
+        if self.policy.push {
+            self.pushes.offered(at);
         }
     }
 
     /// The network goes, or comes.
     pub fn set_online(&mut self, online: bool, now: Duration) {
         self.online = online;
+        if online && std::mem::take(&mut self.late) {
+            self.pushes.again(now);
+        }
         let kind = if online {
             NetworkKind::Cellular
         } else {
@@ -167,24 +145,24 @@ impl Phone {
     }
 
     /// A person writes something on it and puts it away.
-    pub fn write(&mut self, now: Duration, channel: &ChannelId) -> Result<(), Failure> {
+    pub fn write(&mut self, now: Duration) -> Result<(), Failure> {
         let time = self.time(now);
-        self.engine.send(channel, "on my way", time)?;
-        let due = Due {
-            from: time,
-            by: time,
-            needs: Needs::Any,
-        };
-        self.power.set_due(WakeupReason::Outbox, Some(due), time);
+        self.post.write(time)?;
+        self.take_in_dues(now)?;
         self.plan(now);
         Ok(())
     }
 
     /// Does what is due at `now`, which [`Phone::next`] gave.
-    pub fn wake(&mut self, now: Duration, node: &Node<'_>, wire: &Wire) -> Result<(), Failure> {
-        if self.push.take_if(|at| *at <= now).is_some() {
+    pub fn wake(&mut self, now: Duration, wire: &Wire) -> Result<(), Failure> {
+        if self.pushes.arrived(now) {
+            if !self.online {
+                self.late = true;
+                return Ok(());
+            }
+            wire.push(&mut self.course, now);
             if self.power.pushed(self.time(now)) {
-                self.exchange(now, &[WakeupReason::Push], node, wire)?;
+                self.exchange(now, &[WakeupReason::Push], wire)?;
             }
             self.plan(now);
             return Ok(());
@@ -197,7 +175,7 @@ impl Phone {
         } else {
             wakeup.reasons
         };
-        self.exchange(now, &reasons, node, wire)?;
+        self.exchange(now, &reasons, wire)?;
         self.plan(now);
         Ok(())
     }
@@ -206,7 +184,6 @@ impl Phone {
         &mut self,
         now: Duration,
         reasons: &[WakeupReason],
-        node: &Node<'_>,
         wire: &Wire,
     ) -> Result<(), Failure> {
         if !self.online {
@@ -218,73 +195,37 @@ impl Phone {
         self.power.attempted(begun);
         let reason = name(reasons.first().copied().unwrap_or(WakeupReason::Sync));
         let mut at = now;
-        // Whoever only asks, asks by datagram; a push says that there is something.
-        let asks = carries.iter().all(|carried| *carried == WakeupReason::Sync)
-            && !reasons.contains(&WakeupReason::Push);
-        if asks {
-            at = wire.datagram(&mut self.course, at, reason);
-            if !self.news {
+        // A push has said already that there is something, and what is due takes a connection.
+        if carries == [WakeupReason::Sync] && !reasons.contains(&WakeupReason::Push) {
+            let asked = self.post.ask(begun)?;
+            if asked != Asked::NotAsked {
+                at = wire.datagram(&mut self.course, at, reason);
+            }
+            if asked == Asked::Nothing {
                 self.power.synced(self.time(at));
-                return self.look_at_leases(at, node);
+                return Ok(());
             }
         }
-        let time = self.time(at);
-        let Brought { messages, carried } = talk(&mut self.engine, node, time)?;
-        let more = Carried {
-            sent: carried.sent.saturating_sub(self.empty.sent),
-            received: carried.received.saturating_sub(self.empty.received),
-            questions: carried.questions,
-        };
-        let (there, done) = wire.conversation(&mut self.course, at, more, reason);
-        self.news = false;
-        self.pushed = false;
-        for message in &messages {
-            let sent = message.time.since(self.start);
-            self.course.delays.push((sent, there.saturating_sub(sent)));
-            self.power.received(message.time, self.time(there));
+        let Brought { sent, carried } = self.post.talk(self.time(at))?;
+        let (there, done) = wire.conversation(&mut self.course, at, carried, reason);
+        self.pushes.polled(at);
+        for time in sent {
+            let since = time.since(self.start);
+            self.course
+                .delays
+                .push((since, there.saturating_sub(since)));
+            self.power.received(time, self.time(there));
         }
         self.power.synced(self.time(done));
-        self.power
-            .set_due(WakeupReason::Outbox, None, self.time(done));
-        if carries.contains(&WakeupReason::Registration) {
-            self.leases_seen = 0;
-        }
-        self.look_at_leases(done, node)
+        self.take_in_dues(done)
     }
 
-    /// Tells the planner when leases are due: it is looked up once an hour, some days ahead.
-    fn look_at_leases(&mut self, now: Duration, node: &Node<'_>) -> Result<(), Failure> {
+    /// Tells the planner what is due.
+    fn take_in_dues(&mut self, now: Duration) -> Result<(), Failure> {
         let time = self.time(now);
-        let hour = time.as_secs() / 3_600;
-        if self.leases_seen == hour {
-            return Ok(());
+        for (reason, due) in self.post.dues(time)? {
+            self.power.set_due(reason, due, time);
         }
-        self.leases_seen = hour;
-        let mut due_at = |hours: u32| -> Result<bool, Failure> {
-            let work = self.engine.work(&node.key, time.after(HOUR * hours))?;
-            Ok(work.leases)
-        };
-        // What is due once is due until it is done, so the first hour is found by halving.
-        let (mut not_yet, mut by_then) = (0, LOOK_AHEAD_H);
-        let due = if due_at(by_then)? {
-            while by_then - not_yet > 1 {
-                let middle = u32::midpoint(not_yet, by_then);
-                if due_at(middle)? {
-                    by_then = middle;
-                } else {
-                    not_yet = middle;
-                }
-            }
-            let from = time.after(HOUR * by_then);
-            Some(Due {
-                from,
-                by: from.after(LEASE_SLACK),
-                needs: Needs::Any,
-            })
-        } else {
-            None
-        };
-        self.power.set_due(WakeupReason::Registration, due, time);
         Ok(())
     }
 
@@ -310,9 +251,3 @@ fn name(reason: WakeupReason) -> &'static str {
         _ => "other",
     }
 }
-
-/// From the node through a push service to the phone.
-const PUSH_LATENCY: Duration = Duration::from_millis(500);
-const HOUR: Duration = Duration::from_secs(3_600);
-const LOOK_AHEAD_H: u32 = 24;
-const LEASE_SLACK: Duration = Duration::from_secs(6 * 3_600);

@@ -1,11 +1,7 @@
 //! A phone's engine and a node's service, step by step as a poll over QUIC drives them.
 
 use ailurus::{
-    client::{
-        Message,
-        engine::{Change, Engine},
-    },
-    crypto::NodeKey,
+    client::engine::{Change, Engine},
     sync::session::{Session as Conversation, Step},
     wire::{
         frame::encode_header,
@@ -14,27 +10,14 @@ use ailurus::{
     },
 };
 use ailurus_bench::harness::Failure;
-use ailurus_node::{Service, Session};
+use ailurus_node::Session;
 use prost::Message as _;
 
+use super::{post::Brought, real::Node};
 use crate::wire::Carried;
 
-/// Whom to talk with.
-pub struct Node<'a> {
-    pub service: &'a Service,
-    pub key: NodeKey,
-}
-
-/// What a conversation brought.
-#[derive(Default)]
-pub struct Brought {
-    pub messages: Vec<Message>,
-    /// Bytes of frames, and questions after the first.
-    pub carried: Carried,
-}
-
 /// All there is to do: leases, what is new, announcements, the outbox.
-pub fn talk(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<Brought, Failure> {
+pub fn talk(engine: &mut Engine, node: &Node, now: UnixMillis) -> Result<Brought, Failure> {
     let session = session(engine)?;
     let mut talk = Talk {
         engine,
@@ -45,13 +28,17 @@ pub fn talk(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<Bro
     };
     talk.run()?;
     let mut brought = talk.brought;
-    brought.carried.questions = brought.carried.questions.saturating_sub(1);
-    engine.expire(&[node.key], now)?;
+    let carried = &mut brought.carried;
+    carried.questions = carried.questions.saturating_sub(1);
+    // What a poll that finds nothing carries is in its packets already.
+    carried.sent = carried.sent.saturating_sub(SYNC);
+    carried.received = carried.received.saturating_sub(HELLO);
+    engine.expire(&[*node.link.key()], now)?;
     Ok(brought)
 }
 
 /// Seals and publishes what waits, without asking for anything: for those who only write.
-pub fn publish(engine: &mut Engine, node: &Node<'_>, now: UnixMillis) -> Result<(), Failure> {
+pub fn publish(engine: &mut Engine, node: &Node, now: UnixMillis) -> Result<(), Failure> {
     let session = session(engine)?;
     let mut talk = Talk {
         engine,
@@ -76,7 +63,7 @@ fn session(engine: &mut Engine) -> Result<Session, Failure> {
 
 struct Talk<'a> {
     engine: &'a mut Engine,
-    node: &'a Node<'a>,
+    node: &'a Node,
     now: UnixMillis,
     session: Session,
     brought: Brought,
@@ -84,7 +71,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn run(&mut self) -> Result<(), Failure> {
-        let (key, now) = (self.node.key, self.now);
+        let (key, now) = (*self.node.link.key(), self.now);
         let mut talk = Conversation::new(self.engine.work(&key, now)?);
         for _ in 0..STEPS {
             match talk.next() {
@@ -130,7 +117,7 @@ impl Talk<'_> {
     }
 
     fn sync(&mut self, talk: &mut Conversation) -> Result<(), Failure> {
-        let (key, now) = (self.node.key, self.now);
+        let (key, now) = (*self.node.link.key(), self.now);
         let request = self.engine.sync(&key, false)?;
         let mut batches = Vec::new();
         for answer in self.ask(&request) {
@@ -147,7 +134,9 @@ impl Talk<'_> {
                     batches.clear();
                     self.hear(done.changes);
                 }
-                response::Kind::CaughtUp(_) => {}
+                response::Kind::CaughtUp(end) => {
+                    self.engine.keep_tickets(&key, &end.tickets, now)?
+                }
                 other => return Err(format!("the node answers a sync with {other:?}").into()),
             }
         }
@@ -155,7 +144,7 @@ impl Talk<'_> {
     }
 
     fn announce(&mut self) -> Result<(), Failure> {
-        let (key, now) = (self.node.key, self.now);
+        let (key, now) = (*self.node.link.key(), self.now);
         let mut waiting = self.engine.announce(&key, now)?;
         while let Some(announcing) = waiting.pop() {
             for answer in self.ask(&announcing.request) {
@@ -177,7 +166,7 @@ impl Talk<'_> {
     }
 
     fn publish(&mut self) -> Result<(), Failure> {
-        let (key, now) = (self.node.key, self.now);
+        let (key, now) = (*self.node.link.key(), self.now);
         let (publications, expired) = self.engine.publish(&key, now)?;
         self.hear(expired);
         for publication in publications {
@@ -214,7 +203,7 @@ impl Talk<'_> {
     fn hear(&mut self, changes: Vec<Change>) {
         for change in changes {
             if let Change::Received(message) = change {
-                self.brought.messages.push(message);
+                self.brought.sent.push(message.time);
             }
         }
     }
@@ -224,6 +213,15 @@ fn framed(body: usize) -> usize {
     encode_header(body).as_ref().len() + body
 }
 
+/// A conversation that carries nothing beyond an empty poll.
+pub const EMPTY: Carried = Carried {
+    sent: 0,
+    received: 0,
+    questions: 0,
+};
+/// Bytes of frames of an empty poll: the question, and hello, position, tickets.
+const SYNC: usize = 82;
+const HELLO: usize = 235;
 /// Stands for the connection's: the service checks leases against it.
 const EXPORTER: [u8; 32] = [7; 32];
 /// More than any conversation takes.

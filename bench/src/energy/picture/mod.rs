@@ -246,9 +246,12 @@ fn ours(point: &Point) -> &'static str {
     if point.ours { " ours" } else { "" }
 }
 
-/// Two digits that matter.
+/// Two digits that matter, or all before the point.
 pub fn figure(value: f64) -> String {
-    if value >= 9.95 {
+    if value >= 999.5 {
+        let whole = value.round() as u64;
+        format!("{},{:03}", whole / 1_000, whole % 1_000)
+    } else if value >= 9.95 || (value >= 0.995 && value.fract() == 0.0) {
         format!("{value:.0}")
     } else if value >= 0.995 {
         format!("{value:.1}")
@@ -293,12 +296,13 @@ text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fil
 .name{font-size:14px}.label{font-size:13px;fill:#424a53}.label.ours{font-weight:700;fill:#a63a13}
 .grid{stroke:#c9d1d9}.faint{stroke:#e6eaef}.axis{stroke:#57606a;fill:none}
 .dot{fill:#fff;stroke:#57606a;stroke-width:2}.dot.ours{fill:#c8481c;stroke:#c8481c}
+.label{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}
 .reach{stroke:#8c959f;stroke-width:1.5;fill:none}.reach.ours{stroke:#c8481c;stroke-width:2}.tie{stroke:#8c959f;fill:none}
 @media (prefers-color-scheme:dark){
 text{fill:#e6edf3}.paper{fill:#0d1117}.small,.tick{fill:#9198a1}.label{fill:#c9d1d9}.label.ours{fill:#ff9b73}
 .grid{stroke:#3d444d}.faint{stroke:#21262d}.axis{stroke:#9198a1}
 .dot{fill:#0d1117;stroke:#9198a1}.dot.ours{fill:#ff7b4a;stroke:#ff7b4a}
-.reach{stroke:#6e7681}.reach.ours{stroke:#ff7b4a}.tie{stroke:#6e7681}}
+.label{stroke:#0d1117}.reach{stroke:#6e7681}.reach.ours{stroke:#ff7b4a}.tie{stroke:#6e7681}}
 ";
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 720.0;

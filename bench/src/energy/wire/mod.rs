@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use ailurus::wire::limits::PROBE_LEN;
 use ailurus_bench::harness::Failure;
 
 use super::{
@@ -72,11 +73,6 @@ impl Conversation {
         self.packets.iter().map(|(_, bytes, _)| bytes).sum()
     }
 
-    /// Packets both ways.
-    pub fn count(&self) -> usize {
-        self.packets.len()
-    }
-
     /// When the node's first answer is there: what new messages wait for.
     pub fn answered(&self) -> Duration {
         let down = self.packets.iter().find(|(_, _, up)| !up);
@@ -113,13 +109,13 @@ impl Wire {
         course.packets.extend([
             Packet {
                 at,
-                bytes: DATAGRAM_ASKS + HEADERS,
+                bytes: DATAGRAM + HEADERS,
                 way: Way::Up,
                 reason,
             },
             Packet {
                 at: there,
-                bytes: DATAGRAM_ANSWERS + HEADERS,
+                bytes: DATAGRAM + HEADERS,
                 way: Way::Down,
                 reason,
             },
@@ -202,9 +198,8 @@ pub const POLLS: [usize; 3] = [1, 5, 20];
 /// With a message to send.
 pub const SENDING: &str = "poll that sends one message";
 
-/// A question by datagram and its answer, UDP payload.
-pub const DATAGRAM_ASKS: u32 = 128;
-pub const DATAGRAM_ANSWERS: u32 = 128;
+/// A question by datagram, and as many bytes of answer: UDP payload.
+pub const DATAGRAM: u32 = PROBE_LEN as u32;
 /// A push without content in TLS, and what acknowledges it.
 const PUSH: u32 = 400;
 const PUSH_ACK: u32 = 52;
@@ -220,6 +215,7 @@ const ACK: u32 = 1 + 8 + 2 + 6 + 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ours::light::{BATCH, item};
 
     #[test]
     fn what_is_computed_for_messages_is_what_was_recorded() {
@@ -230,7 +226,7 @@ mod tests {
             let measured = recorded.find(&name).unwrap();
             let mut course = Course::default();
             let carried = Carried {
-                received: count * record::ITEM,
+                received: BATCH + count * item(200),
                 ..Carried::default()
             };
             wire.conversation(&mut course, Duration::ZERO, carried, "test");

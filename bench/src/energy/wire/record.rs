@@ -117,8 +117,5 @@ fn text(number: usize) -> String {
     format!("{number:0>200}")
 }
 
-/// What the node sends for a text of 200 bytes: measured by `wire_bytes_per_message` of `make bench`, here only the
-/// frame's part.
-pub const ITEM: usize = 404;
 /// After this nothing more comes from a connection that was closed.
 const QUIET: Duration = Duration::from_millis(400);
