@@ -106,7 +106,10 @@ fn the_plan_follows_what_the_phone_and_the_user_tell() {
         ..NetworkState::default()
     });
     let plan = block(client.plan()).unwrap();
-    assert!(!plan.live && plan.wakeup.is_none(), "no network, no attempt");
+    assert!(
+        !plan.live && plan.wakeup.is_none(),
+        "no network, no attempt"
+    );
     client.set_network(NetworkState::default());
     client.set_app_state(ailurus_ffi::AppState::Foreground);
     let plan = block(client.plan()).unwrap();
@@ -127,7 +130,10 @@ fn usage_begins_at_the_users_midnight() {
     let mut hours = Vec::new();
     for offset in [0, 6 * 3_600, -6 * 3_600] {
         let report = block(client.usage(offset)).unwrap();
-        assert_eq!((report.today.total.wakeups, report.today.rows.len()), (0, 0));
+        assert_eq!(
+            (report.today.total.wakeups, report.today.rows.len()),
+            (0, 0)
+        );
         assert!((167..=169).contains(&since(report.week.from)));
         hours.push(since(report.today.from));
     }

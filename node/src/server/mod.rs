@@ -36,11 +36,11 @@ use self::{
 pub(crate) use self::{
     peers::Dialling,
     probes::{Answering, Questions},
-    push::Pushing,
 };
 pub(crate) use self::{
     peers::Dialling,
     probes::{Answering, Questions},
+    push::Pushing,
 };
 use crate::{error::NodeError, service::Service};
 
