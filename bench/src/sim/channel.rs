@@ -1,6 +1,9 @@
 //! Channels: real keys and signatures, and who has which message.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use ailurus::{
     channel::{Access, AddressKeys, Envelope, Epoch, Kind, NewChannel},
@@ -22,7 +25,37 @@ pub struct Channel {
     pub named: Vec<usize>,
     /// What was said, by number.
     pub messages: Vec<Message>,
+    /// For each member, when each message arrived, by number.
+    pub arrivals: Vec<Vec<Option<UnixMillis>>>,
+    /// Any number that is its own.
+    spread: u64,
     last: UnixMillis,
+}
+
+/// The channels of one client, while it has them for itself.
+pub struct Channels<'a>(BTreeMap<usize, MutexGuard<'a, Channel>>);
+
+impl<'a> Channels<'a> {
+    /// Those with these numbers.
+    pub fn of(all: &'a [Mutex<Channel>], numbers: impl Iterator<Item = usize>) -> Self {
+        let locked = numbers.filter_map(|number| {
+            let channel = all.get(number)?.lock();
+            Some((number, channel.unwrap_or_else(PoisonError::into_inner)))
+        });
+        Self(locked.collect())
+    }
+
+    /// One to look at.
+    pub fn see(&self, number: usize) -> Result<&Channel, Failure> {
+        let channel = self.0.get(&number);
+        Ok(channel.ok_or("a phone looks at what it is no member of")?)
+    }
+
+    /// One to change.
+    pub fn change(&mut self, number: usize) -> Result<&mut Channel, Failure> {
+        let channel = self.0.get_mut(&number);
+        Ok(channel.ok_or("a phone changes what it is no member of")?)
+    }
 }
 
 /// A message as the world knows it.
@@ -41,6 +74,8 @@ impl Channel {
         Self {
             access: NewChannel::create(epoch, random.entropy()).access,
             epochs: HashMap::new(),
+            arrivals: vec![Vec::new(); members.len()],
+            spread: random.number(),
             members,
             hints,
             named: Vec::new(),
@@ -67,12 +102,25 @@ impl Channel {
                 peers.push(*peer);
             }
         }
+        // As on phones: another order is no news.
+        peers.sort_unstable();
         peers
     }
 
-    /// What each member holds.
-    pub fn access(&self) -> &Access {
-        &self.access
+    /// Any number that is the channel's own.
+    pub fn spread(&self) -> u64 {
+        self.spread
+    }
+
+    /// A message reached a member.
+    pub fn arrived(&mut self, member: usize, number: usize, now: UnixMillis) {
+        let Some(arrived) = self.arrivals.get_mut(member) else {
+            return;
+        };
+        if arrived.len() <= number {
+            arrived.resize(number + 1, None);
+        }
+        arrived[number].get_or_insert(now);
     }
 
     /// The keys of an epoch's address.

@@ -1,19 +1,20 @@
 //! Super nodes: the real service over a real database, and a process that can die.
 
 use std::{
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use ailurus::{
-    channel::NodeLink,
+    channel::{Address, NodeLink},
     crypto::{NodeKey, NodeSecret},
     wire::{
         node::{Request, Response},
         time::UnixMillis,
     },
 };
-use ailurus_node::{Limits, Service, Session, Store, Wires};
+use ailurus_node::{Limits, Pushes, Service, Session, Store, Wires};
 use prost::Message as _;
 
 use super::{Failure, random::Random};
@@ -51,6 +52,7 @@ impl Node {
         number: usize,
         limits: Limits,
         folder: &Path,
+        now: UnixMillis,
         random: &mut Random,
     ) -> Result<Self, Failure> {
         let secret = NodeSecret::random(random.entropy());
@@ -67,7 +69,7 @@ impl Node {
             traffic: Traffic::default(),
         };
         std::fs::create_dir_all(&node.folder)?;
-        node.restart()?;
+        node.restart(now)?;
         Ok(node)
     }
 
@@ -101,11 +103,47 @@ impl Node {
     }
 
     /// It runs again.
-    pub fn restart(&mut self) -> Result<(), Failure> {
+    pub fn restart(&mut self, now: UnixMillis) -> Result<(), Failure> {
+        if self.is_up() {
+            return Ok(());
+        }
         let store = Store::open(&self.folder.join("node.db"))?;
         let service = Service::new(Arc::new(store), self.limits.clone(), *self.link.key());
         self.service = Some(Arc::new(service));
-        self.wires = Some(Wires::new(*self.link.key()));
+        self.wires = Some(Wires::new(*self.link.key(), now));
+        Ok(())
+    }
+
+    /// What it pushes to another node with these links; none if it is down.
+    pub fn push(&mut self, follower: &Wires) -> Option<Pushes> {
+        let pushes = self.wires.as_ref()?.pushes(self.link.key(), follower);
+        let bytes: usize = pushes.frames().iter().map(Response::encoded_len).sum();
+        self.traffic.peers += bytes as u64;
+        Some(pushes)
+    }
+
+    /// Dials others; `covered` is what they have leased here. Reconciles from `later` on.
+    pub fn plan(
+        &mut self,
+        now: UnixMillis,
+        later: UnixMillis,
+        covered: &HashMap<NodeKey, HashSet<Address>>,
+    ) -> Result<(), Failure> {
+        if let (Some(service), Some(wires)) = (&self.service, &mut self.wires) {
+            wires.plan(service, now, later, covered)?;
+        }
+        Ok(())
+    }
+
+    /// Says on its link to another node what there is to say.
+    pub fn exchange(&mut self, other: &mut Self, now: UnixMillis) -> Result<(), Failure> {
+        if let (Some(service), Some(wires)) = (&self.service, &mut self.wires) {
+            let pushes = other.push(wires);
+            let key = *other.key();
+            wires.exchange(service, now, &key, pushes, |session, request| {
+                other.ask(Asker::Peer, session, now, request)
+            })?;
+        }
         Ok(())
     }
 
@@ -123,10 +161,7 @@ impl Node {
         if let Some(wires) = &mut self.wires {
             wires.offer(&offered, now);
         }
-        bytes += answers
-            .iter()
-            .map(prost::Message::encoded_len)
-            .sum::<usize>();
+        bytes += answers.iter().map(Response::encoded_len).sum::<usize>();
         match asker {
             Asker::Client => self.traffic.clients += bytes as u64,
             Asker::Peer => self.traffic.peers += bytes as u64,

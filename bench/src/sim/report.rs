@@ -13,8 +13,6 @@ pub struct Report {
     /// Messages that a node acknowledged, and those that no node has taken yet.
     pub acknowledged: u64,
     pub waiting: u64,
-    /// Messages that were lost with every node that had them.
-    pub lost_with_nodes: u64,
     /// From writing to the member's phone, in minutes: mostly sleep.
     pub delay_minutes: Percentiles,
     /// From the member's first complete poll after the acknowledgement, in minutes: what the network adds, where nodes
@@ -62,8 +60,8 @@ impl Report {
             self.owed
         );
         println!(
-            "messages             {} acknowledged, {} waiting, {} gone with every node that had them",
-            self.acknowledged, self.waiting, self.lost_with_nodes
+            "messages             {} acknowledged, {} waiting",
+            self.acknowledged, self.waiting
         );
         self.delay_minutes.print("delay, minutes");
         self.late_minutes.print("late, minutes");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ailurus::{
     crypto::{NodeKey, Pseudonym},
     wire::{
-        node::{Request, request},
+        node::{Request, Response, request},
         time::UnixMillis,
     },
 };
@@ -16,7 +16,7 @@ use crate::{
     store::{Delegation, StoreError},
 };
 
-/// One node's link to another whose service is at hand. What the other pushes comes with each [`Wire::run`].
+/// One node's link to another whose service is at hand. Nothing is pushed on it but by [`crate::Wires`].
 pub struct Wire {
     link: Link,
     session: Session,
@@ -76,6 +76,20 @@ impl Wire {
         self.link.offer(stored, now);
     }
 
+    /// Takes in what the other node pushed, and that some passed this one by.
+    pub(super) fn pushed(&mut self, frames: Vec<Response>, missed: bool, now: UnixMillis) {
+        if missed {
+            self.link.fell_behind(now);
+        }
+        for frame in frames {
+            self.link.pushed(now, frame);
+        }
+    }
+
+    pub(super) fn reconcile_not_before(&mut self, time: UnixMillis) {
+        self.link.reconcile_not_before(time);
+    }
+
     pub(super) fn end(&self) -> Option<&End> {
         self.link.end()
     }
@@ -99,7 +113,7 @@ impl Wire {
         &mut self,
         service: &Service,
         now: UnixMillis,
-        mut other: impl FnMut(&Session, Request) -> Vec<ailurus::wire::node::Response>,
+        mut other: impl FnMut(&Session, Request) -> Vec<Response>,
     ) -> Result<Option<WireEnd>, StoreError> {
         loop {
             let steps = self.link.steps(now)?;

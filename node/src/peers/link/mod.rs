@@ -186,6 +186,11 @@ impl Link {
         self.next_reconciliation = self.next_reconciliation.min(now);
     }
 
+    /// Begins no reconciliation before `time`: what is on its way would be taken for missing.
+    pub(crate) fn reconcile_not_before(&mut self, time: UnixMillis) {
+        self.next_reconciliation = self.next_reconciliation.max(time);
+    }
+
     /// Everything that is to be done now; nothing if an answer or [`Link::wake`] has to be waited for, or the link has
     /// ended. Reads the database.
     ///
