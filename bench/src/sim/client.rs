@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ailurus::{
-    channel::{Envelope, Epoch, Introduction, NodeLink, delegation_statement, lease_statement},
+    channel::{Envelope, Epoch, Introduction, NodeLink, lease_statement},
     crypto::{HolderSecret, PseudonymSecret},
     sync::{
         leases,
@@ -25,7 +25,7 @@ use bytes::Bytes;
 use super::{
     Failure,
     channel::{Channels, number_of},
-    node::{Asker, Node},
+    node::Node,
     random::Random,
 };
 
@@ -238,12 +238,11 @@ impl Client {
             for ((channel, epoch), peers) in part {
                 let keys = channels.change(*channel)?.keys(*epoch)?;
                 let until = epoch.lease_end().as_secs();
-                let statement = delegation_statement(node.key(), &keys.address, until);
                 let links = peers.iter().filter_map(|peer| network.links.get(*peer));
                 announcements.push(Announcement {
-                    address: Bytes::copy_from_slice(keys.address.as_bytes()),
+                    address: Bytes::copy_from_slice(keys.address.address.as_bytes()),
                     until,
-                    delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    delegation: Bytes::copy_from_slice(&keys.delegation(index, node.key(), until)),
                     peers: links.map(NodeLink::to_hint).collect(),
                     ..Announcement::default()
                 });
@@ -251,7 +250,7 @@ impl Client {
             let request = Request {
                 kind: Some(Kind::Announce(Announce { announcements })),
             };
-            if node.ask(Asker::Client, session, now, request).is_none() {
+            if node.ask(session, now, request).is_none() {
                 return Ok(false);
             }
             if let Some(seat) = self.seats.get_mut(&index) {
@@ -292,15 +291,15 @@ impl Client {
                     &exporter,
                     node.key().as_bytes(),
                     session.pseudonym.as_bytes(),
-                    &keys.address,
+                    &keys.address.address,
                     end,
                 );
                 leases.push(Lease {
-                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                    blinded_key: Bytes::copy_from_slice(keys.address.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.as_bytes()),
                     epoch: epoch.number(),
                     lease_end: end,
-                    proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    proof: Bytes::copy_from_slice(&keys.address.access.sign(&statement)),
                     ..Lease::default()
                 });
             }
@@ -310,7 +309,7 @@ impl Client {
                     introduction: introduction.clone(),
                 })),
             };
-            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+            let Some(answers) = node.ask(session, now, request) else {
                 return Ok(false);
             };
             for answer in answers.into_iter().filter_map(|answer| answer.kind) {
@@ -360,7 +359,7 @@ impl Client {
                 follow: false,
             })),
         };
-        let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+        let Some(answers) = node.ask(session, now, request) else {
             return Ok(false);
         };
         for answer in answers.into_iter().filter_map(|answer| answer.kind) {
@@ -428,13 +427,13 @@ impl Client {
             }
             let request = Request {
                 kind: Some(Kind::Publish(Publish {
-                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                    blinded_key: Bytes::copy_from_slice(keys.address.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.as_bytes()),
                     base_time_ms: base.unwrap_or_default().as_millis(),
                     items,
                 })),
             };
-            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+            let Some(answers) = node.ask(session, now, request) else {
                 return Ok(false);
             };
             // Now and then the connection breaks before the answer: the phone will send it again.

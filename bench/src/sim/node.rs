@@ -10,7 +10,7 @@ use ailurus::{
     channel::{Address, NodeLink},
     crypto::{NodeKey, NodeSecret},
     wire::{
-        node::{Request, Response},
+        node::{Request, Response, request},
         time::UnixMillis,
     },
 };
@@ -37,13 +37,6 @@ pub struct Node {
 pub struct Traffic {
     pub clients: u64,
     pub peers: u64,
-}
-
-/// Who asks: a person's phone or another node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
-    Client,
-    Peer,
 }
 
 impl Node {
@@ -140,17 +133,16 @@ impl Node {
         if let (Some(service), Some(wires)) = (&self.service, &mut self.wires) {
             let pushes = other.push(wires);
             let key = *other.key();
-            wires.exchange(service, now, &key, pushes, |session, request| {
-                other.ask(Asker::Peer, session, now, request)
+            wires.exchange(service, now, &key, pushes, |session, requests| {
+                other.answer_peer(session, now, requests)
             })?;
         }
         Ok(())
     }
 
-    /// Its answers to a request; none if it is down.
+    /// Its answers to a phone; none if it is down.
     pub fn ask(
         &mut self,
-        asker: Asker,
         session: &Session,
         now: UnixMillis,
         request: Request,
@@ -162,10 +154,35 @@ impl Node {
             wires.offer(&offered, now);
         }
         bytes += answers.iter().map(Response::encoded_len).sum::<usize>();
-        match asker {
-            Asker::Client => self.traffic.clients += bytes as u64,
-            Asker::Peer => self.traffic.peers += bytes as u64,
-        }
+        self.traffic.clients += bytes as u64;
+        Some(answers)
+    }
+
+    /// Its answers to another node, which asks much at once; none if it is down.
+    fn answer_peer(
+        &mut self,
+        session: &Session,
+        now: UnixMillis,
+        mut requests: Vec<Request>,
+    ) -> Option<Vec<Response>> {
+        let service = self.service.as_ref()?;
+        let mut bytes: usize = requests.iter().map(Request::encoded_len).sum();
+        let follows = matches!(
+            requests.as_slice(),
+            [Request {
+                kind: Some(request::Kind::Sync(_))
+            }]
+        );
+        let answers = match requests.pop() {
+            Some(request) if follows => service.handle(session, now, request),
+            last => {
+                requests.extend(last);
+                let requests = requests.into_iter().map(|request| (*session, request));
+                service.handle_all(requests.collect(), now)
+            }
+        };
+        bytes += answers.iter().map(Response::encoded_len).sum::<usize>();
+        self.traffic.peers += bytes as u64;
         Some(answers)
     }
 

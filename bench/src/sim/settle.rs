@@ -121,7 +121,7 @@ impl Settled {
             let mut channel = Channel::new(members, hints, epoch, random);
             let mut at = epoch.previous();
             while at.start() < end.after(DAY * 3) {
-                let address = channel.keys(at)?.address;
+                let address = channel.keys(at)?.address.address;
                 self.by_address.insert(*address.as_bytes(), number);
                 at = at.next();
             }

@@ -274,7 +274,7 @@ impl World {
             let node = lock(node);
             for (other, addresses) in node.wires.iter().flat_map(|wires| wires.leased()) {
                 if let Some(other) = self.all.by_key.get(other) {
-                    covered[*other].insert(*node.key(), addresses.clone());
+                    covered[*other].insert(*node.key(), addresses);
                 }
             }
         }
@@ -286,8 +286,8 @@ impl World {
         let mut links: Vec<Link> = Vec::new();
         for (number, node) in self.all.nodes.iter().enumerate() {
             let node = lock(node);
-            let leased = node.wires.iter().flat_map(|wires| wires.leased());
-            let others = leased.filter_map(|(other, _)| self.all.by_key.get(other));
+            let others = node.wires.iter().flat_map(|wires| wires.nodes());
+            let others = others.filter_map(|other| self.all.by_key.get(other));
             links.extend(others.map(|other| (number, *other)));
         }
         let both = |link: &Link, touched: &mut Vec<usize>| touched.extend([link.0, link.1]);

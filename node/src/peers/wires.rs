@@ -37,7 +37,6 @@ pub struct Wires {
 
 struct Linked {
     wire: Wire,
-    addresses: HashSet<Address>,
     heard: Option<Heard>,
 }
 
@@ -97,7 +96,6 @@ impl Wires {
             match plan {
                 Plan::Dial(link, leases, acknowledged) => {
                     let linked = Linked {
-                        addresses: leases.iter().map(|lease| lease.keys.address).collect(),
                         wire: Wire::dial(service, *link.key(), leases, acknowledged, now),
                         heard: None,
                     };
@@ -105,7 +103,6 @@ impl Wires {
                 }
                 Plan::Lease(node, leases) => {
                     if let Some(linked) = self.links.get_mut(&node) {
-                        linked.addresses = leases.iter().map(|lease| lease.keys.address).collect();
                         linked.wire.lease(leases);
                     }
                 }
@@ -124,7 +121,8 @@ impl Wires {
     }
 
     /// Exchanges with one node what is to be exchanged. `pushes` is what the other has for this one, see
-    /// [`Wires::pushes`], and `other` how it answers; both `None` if it does not.
+    /// [`Wires::pushes`], and `other` how it answers requests, each with one
+    /// response but for a `Sync`, which comes alone; both `None` if it does not.
     ///
     /// # Errors
     /// If the database cannot be read or written.
@@ -134,7 +132,7 @@ impl Wires {
         now: UnixMillis,
         node: &NodeKey,
         pushes: Option<Pushes>,
-        mut other: impl FnMut(&Session, Request) -> Option<Vec<Response>>,
+        mut other: impl FnMut(&Session, Vec<Request>) -> Option<Vec<Response>>,
     ) -> Result<(), StoreError> {
         let Some(linked) = self.links.get_mut(node) else {
             return Ok(());
@@ -143,8 +141,8 @@ impl Wires {
         if let Some(pushes) = pushes {
             linked.heard = Some(pushes.heard);
             linked.wire.pushed(pushes.frames, pushes.missed, now);
-            linked.wire.run(service, now, |session, request| {
-                let answer = other(session, request);
+            linked.wire.run_together(service, now, |session, requests| {
+                let answer = other(session, requests);
                 answers &= answer.is_some();
                 answer.unwrap_or_default()
             })?;
@@ -193,10 +191,11 @@ impl Wires {
             pushes.missed = true;
             return pushes;
         };
+        let follows = linked.wire.registered();
         let mut groups: Vec<Group> = Vec::new();
         let told = usize::try_from(told).unwrap_or(usize::MAX);
         for (_, stored) in self.published.iter().skip(told) {
-            if !linked.addresses.contains(&stored.address) {
+            if !follows.contains(&stored.address) {
                 continue;
             }
             let row = Row::of(&stored.envelope);
@@ -215,10 +214,15 @@ impl Wires {
         pushes
     }
 
+    /// Whom there are links to.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeKey> {
+        self.links.keys()
+    }
+
     /// What this node has leased at others.
-    pub fn leased(&self) -> impl Iterator<Item = (&NodeKey, &HashSet<Address>)> {
+    pub fn leased(&self) -> impl Iterator<Item = (&NodeKey, HashSet<Address>)> {
         let links = self.links.iter();
-        links.map(|(node, linked)| (node, &linked.addresses))
+        links.map(|(node, linked)| (node, linked.wire.registered()))
     }
 
     /// How often another node was left because it withheld or misbehaved.

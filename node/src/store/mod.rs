@@ -37,7 +37,7 @@ pub(crate) use digest::IdSum;
 pub(crate) use endings::Room;
 pub use expiry::Expired;
 pub(crate) use networks::NetworkId;
-pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow, Trust};
+pub(crate) use peers::{DelegatedKeys, Delegation, LeasedKeys, Named, PeerRow, RecordRow, Trust};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
 pub(crate) use totals::Totals;
@@ -185,7 +185,7 @@ impl Store {
         Ok(result)
     }
 
-    /// Runs `read` on one of the reading connections.
+    /// Runs `read` on one of the reading connections, which sees the database as it is at its first statement.
     pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, StoreError>,
@@ -195,7 +195,7 @@ impl Store {
             Some(reader) => reader,
             None => self.reader()?,
         };
-        let result = read(&reader)?;
+        let result = reader.transaction(read)?;
         let mut idle = self.idle_readers();
         if idle.len() < IDLE_READERS {
             idle.push(reader);

@@ -89,6 +89,18 @@ impl Reader {
         Self { connection }
     }
 
+    /// Runs `read` between BEGIN and COMMIT, so that the database is locked and its pages are looked up once for all of it. A
+    /// reader that failed is of no further use.
+    pub(super) fn transaction<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let result = read(self)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(result)
+    }
+
     /// The time that [`super::Writer::keep_time`] kept.
     pub(super) fn kept_time(&self) -> Result<Option<UnixMillis>, StoreError> {
         let kept: Option<[u8; 8]> = self
