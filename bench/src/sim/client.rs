@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ailurus::{
     channel::{Envelope, Epoch, Introduction, NodeLink, lease_statement},
-    crypto::{HolderSecret, PseudonymSecret},
+    crypto::{HolderSecret, Pseudonym, PseudonymSecret},
     sync::{
         leases,
         outbox::copies_wanted,
@@ -60,7 +60,7 @@ pub struct Membership {
 
 /// What a client has at a node.
 pub struct Seat {
-    pseudonym: PseudonymSecret,
+    pseudonym: Pseudonym,
     cursor: Bytes,
     leases: BTreeSet<(usize, Epoch)>,
     /// The node has counted its introduction.
@@ -124,14 +124,14 @@ impl Client {
             return Ok(brought);
         }
         let seat = self.seats.entry(index).or_insert_with(|| Seat {
-            pseudonym: PseudonymSecret::random(self.random.entropy()),
+            pseudonym: PseudonymSecret::random(self.random.entropy()).public(),
             cursor: Bytes::new(),
             leases: BTreeSet::new(),
             counted: false,
             told: BTreeMap::new(),
         });
         let session = Session {
-            pseudonym: seat.pseudonym.public(),
+            pseudonym: seat.pseudonym,
             early: false,
             network: None,
             exporter: Some(ailurus::crypto::entropy::array(self.random.entropy())),
