@@ -81,6 +81,13 @@ impl Node {
         self.service.as_ref()
     }
 
+    /// What its database takes.
+    pub fn disk_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+        sizes.sum()
+    }
+
     /// It dies; what was committed stays on its disk.
     pub fn kill(&mut self) {
         self.service = None;

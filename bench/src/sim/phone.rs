@@ -116,11 +116,16 @@ impl Phone {
             let node = around.nodes.get(index).ok_or("there is no such node")?;
             let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
             let channels = &mut around.channels;
-            self.client.talk(index, &mut node, channels, &network, now)?
+            self.client
+                .talk(index, &mut node, channels, &network, now)?
         };
         self.take(&brought, around, now)?;
         let random = self.client.random.number();
-        let key = around.links.get(index).ok_or("there is no such node")?.key();
+        let key = around
+            .links
+            .get(index)
+            .ok_or("there is no such node")?
+            .key();
         if !brought.answered {
             self.choice.failed(key, now, random);
             return Ok(false);

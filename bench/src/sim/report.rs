@@ -33,6 +33,8 @@ pub struct Report {
     pub accused: u64,
     pub seconds: f64,
     pub peak_megabytes: f64,
+    /// What the nodes' databases take at the end: memory too, where they lie in it.
+    pub disk_megabytes: f64,
 }
 
 /// How large the world is, and its chances.
@@ -77,8 +79,8 @@ impl Report {
             self.failures, self.nodes_emptied, self.evictions, self.refusals, self.accused
         );
         println!(
-            "run                  {:.0} s, {:.0} MB at most",
-            self.seconds, self.peak_megabytes
+            "run                  {:.0} s, {:.0} MB at most, and {:.0} MB of databases",
+            self.seconds, self.peak_megabytes, self.disk_megabytes
         );
     }
 }

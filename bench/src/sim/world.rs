@@ -84,11 +84,7 @@ enum Deed {
 type Link = (usize, usize);
 
 impl World {
-    fn new(
-        scale: Scale,
-        threads: NonZeroUsize,
-        folder: &std::path::Path,
-    ) -> Result<Self, Failure> {
+    fn new(scale: Scale, threads: NonZeroUsize, folder: &std::path::Path) -> Result<Self, Failure> {
         let mut random = Random::new(scale.seed, 0);
         // In the middle of an epoch, so that the week has a turn in it.
         let start = Epoch::new(2_970).start().after(DAY * 3);
@@ -333,10 +329,7 @@ impl World {
                         continue;
                     };
                     owed += 1;
-                    let arrived = channel.arrivals[member]
-                        .get(message)
-                        .copied()
-                        .flatten();
+                    let arrived = channel.arrivals[member].get(message).copied().flatten();
                     if let Some(arrived) = arrived {
                         delivered += 1;
                         delays.push(arrived.since(said.written).as_secs_f64() / 60.0);
@@ -387,6 +380,7 @@ impl World {
                 .sum(),
             seconds: began.elapsed().as_secs_f64(),
             peak_megabytes: peak_megabytes()?,
+            disk_megabytes: megabytes(nodes.iter().map(|node| node.disk_bytes()).sum()),
         })
     }
 }

@@ -141,11 +141,13 @@ impl Wires {
         if let Some(pushes) = pushes {
             linked.heard = Some(pushes.heard);
             linked.wire.pushed(pushes.frames, pushes.missed, now);
-            linked.wire.run_together(service, now, |session, requests| {
-                let answer = other(session, requests);
-                answers &= answer.is_some();
-                answer.unwrap_or_default()
-            })?;
+            linked
+                .wire
+                .run_together(service, now, |session, requests| {
+                    let answer = other(session, requests);
+                    answers &= answer.is_some();
+                    answer.unwrap_or_default()
+                })?;
         }
         if answers && linked.wire.end().is_none() {
             return Ok(());

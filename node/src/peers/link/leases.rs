@@ -160,7 +160,7 @@ fn first_epoch(until_s: u64) -> Epoch {
 /// After this time a node is asked once more for an address that it did not take; the time is doubled each time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 /// And at most.
-const REFUSED_LAST: Duration = Duration::from_secs(6 * 3_600);
+const REFUSED_LAST: Duration = Duration::from_secs(3 * 3_600);
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,8 @@ impl Writer {
             .query_row([address], |row| row.get(0))
             .optional()?;
         let known = until_s.is_some();
-        if record.is_none() && until_s.is_some_and(|until_s| from_sql(until_s) >= delegation.until_s)
+        if record.is_none()
+            && until_s.is_some_and(|until_s| from_sql(until_s) >= delegation.until_s)
         {
             return Ok(None);
         }
