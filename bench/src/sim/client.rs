@@ -133,6 +133,7 @@ impl Client {
             leases: self.leases_due(index, channels, now).next().is_some(),
             releases: false,
             announces: !self.untold(index, channels, &network.kept, now).is_empty(),
+            push: false,
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -144,6 +145,7 @@ impl Client {
             match talk.next() {
                 Step::Idle => return Ok(Some(brought)),
                 Step::Release => talk.released(),
+                Step::Push => talk.pushed(),
                 Step::Register => {
                     if !self.register(index, node, &session, channels, now, &mut brought)? {
                         return Ok(None);

@@ -29,6 +29,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("introduction.json", nodes::introduction()),
         ("delegation.json", nodes::delegation()),
         ("record.json", nodes::record()),
+        ("push.json", nodes::push()),
         ("framing.json", transport::framing()),
         ("requests.json", transport::requests()),
         ("batch.json", transport::batch()),
