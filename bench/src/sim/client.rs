@@ -140,6 +140,7 @@ impl Client {
             leases: !self.leases_due(index, channels, now)?.is_empty(),
             releases: false,
             announces: !self.untold(index, channels, &network.kept, now)?.is_empty(),
+            push: false,
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -154,6 +155,7 @@ impl Client {
                     return Ok(brought);
                 }
                 Step::Release => talk.released(),
+                Step::Push => talk.pushed(),
                 Step::Register => {
                     if !self.register(index, node, &session, channels, now, &mut brought)? {
                         return Ok(brought);
