@@ -89,6 +89,12 @@ pub enum Command {
     /// Add and remove super nodes, and introduce friends to them
     #[command(subcommand)]
     Node(Node),
+    /// Show what was spent today and in the last 7 days, and when an app would wake up next
+    #[command(after_help = USAGE_HELP)]
+    Usage(UsageArgs),
+    /// Have super nodes wake this profile by push, and take in what a push brings
+    #[command(subcommand)]
+    Push(Push),
     /// Look into links
     #[command(subcommand)]
     Key(Key),
@@ -280,6 +286,86 @@ pub enum Node {
     },
 }
 
+#[derive(Subcommand)]
+pub enum Push {
+    /// Print the key of a super node with which to subscribe (VAPID, base64url)
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push key 5f0c9a")]
+    Key {
+        /// Its id, or the first digits, as `ailurus nodes` shows them
+        id: String,
+    },
+    /// Have a super node wake this profile at an endpoint, or by its operator's gateway
+    #[command(after_help = PUSH_SET_HELP)]
+    Set(PushSet),
+    /// Have a super node wake this profile no more
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push clear 5f0c9a")]
+    Clear {
+        /// Its id, or the first digits
+        id: String,
+    },
+    /// Show how far push has come with each super node
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push status --json")]
+    Status {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take in what a push brought, decrypted: answer a challenge, or fetch what is new
+    #[command(after_help = "Example:\n  ailurus --data ~/.ailurus push receive AQAAAA")]
+    Receive {
+        /// The payload in base64url; nothing for an empty one
+        #[arg(default_value = "")]
+        payload: String,
+    },
+}
+
+#[derive(Args)]
+pub struct PushSet {
+    /// Id of the super node, or the first digits
+    pub id: String,
+    /// The subscription's https URL
+    #[arg(long, value_name = "URL", requires_all = ["p256dh", "auth"], conflicts_with = "platform")]
+    pub endpoint: Option<String>,
+    /// The subscription's public key, in base64url
+    #[arg(long, value_name = "BASE64URL", requires = "endpoint")]
+    pub p256dh: Option<String>,
+    /// The subscription's authentication secret, in base64url
+    #[arg(long, value_name = "BASE64URL", requires = "endpoint")]
+    pub auth: Option<String>,
+    /// Name of a platform that the operator's gateway serves, such as fcm or apns
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "token",
+        required_unless_present = "endpoint"
+    )]
+    pub platform: Option<String>,
+    /// The app's token on that platform
+    #[arg(long, value_name = "TOKEN", requires = "platform")]
+    pub token: Option<String>,
+}
+
+#[derive(Args)]
+pub struct UsageArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Set first how often an app wakes up in the background; kept with the profile
+    #[arg(long, value_name = "PREFERENCE")]
+    pub preference: Option<Preference>,
+}
+
+/// What the user prefers in the background.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Preference {
+    /// Messages soon, at the cost of battery
+    Fast,
+    /// Messages within minutes by day, at a small cost
+    Balanced,
+    /// Messages within the hour, at hardly any cost
+    Frugal,
+}
+
 #[derive(Args)]
 pub struct Nodes {
     /// Say why each is what it is
@@ -401,6 +487,22 @@ a node's operator by introductions; a full node keeps those who are near.
 Example:
   ailurus --data ~/.ailurus nodes --why
   ailurus --data ~/.ailurus nodes --json";
+
+const USAGE_HELP: &str = "\
+Bytes are those of all datagrams, with the headers of IP and UDP. Wake-ups are traffic after 10 seconds of silence, and
+the time that the radio was up is that of a model: LTE unless the network is known to be Wi-Fi.
+
+Example:
+  ailurus --data ~/.ailurus usage
+  ailurus --data ~/.ailurus usage --preference frugal
+  ailurus --data ~/.ailurus usage --json";
+
+const PUSH_SET_HELP: &str = "\
+The node sends a challenge there, which `ailurus push receive` brings back; from then on it wakes this profile there.
+
+Example:
+  ailurus --data ~/.ailurus push set 5f0c9a --endpoint https://push.example.net/x --p256dh BCVx... --auth BTBZ...
+  ailurus --data ~/.ailurus push set 5f0c9a --platform fcm --token abc";
 
 const NODE_ADD_HELP: &str = "\
 A link is public; an invitation is for you alone and makes you count as near to the operator.

@@ -48,6 +48,9 @@ pub enum CliError {
         "{0:?} fits {1} members; give more digits of the key, which `ailurus channel members` shows"
     )]
     MemberAmbiguous(String, usize),
+    /// Something that is not base64url.
+    #[error("{0} is no base64url without padding; pass on what the subscription gives")]
+    Base64(&'static str),
     /// No passphrase, and nobody to ask.
     #[error("no passphrase: set AILURUS_PASSPHRASE, or run this in a terminal to be asked")]
     NoPassphrase,

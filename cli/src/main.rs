@@ -5,6 +5,7 @@ mod clock_offset;
 mod commands;
 mod exit;
 mod line_editor;
+mod local_time;
 mod output;
 mod passphrase;
 mod profile;

@@ -13,6 +13,7 @@ use ailurus::{
     crypto::{Entropy as _, OsEntropy, password},
     net::DhtMode,
     store::StorageKey,
+    wire::time::{Clock as _, UnixMillis},
 };
 
 use crate::{clock_offset::ClockOffset, exit::CliError, passphrase};
@@ -32,6 +33,11 @@ impl Profile {
             clock_offset,
             dht,
         }
+    }
+
+    /// The time by its clock.
+    pub fn now(&self) -> UnixMillis {
+        SystemClock::with_offset(self.clock_offset.as_millis()).now()
     }
 
     /// Opens it, with the passphrase from the environment or a prompt.

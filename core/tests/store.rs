@@ -8,12 +8,16 @@ mod disk;
 mod people;
 #[path = "store/schema.rs"]
 mod schema;
+#[path = "store/tickets.rs"]
+mod tickets;
+#[path = "store/waiting.rs"]
+mod waiting;
 
 use std::fs;
 use std::thread;
 
-use ailurus::channel::{AccessKind, Address, Epoch, Link};
-use ailurus::client::{MessageState, engine::Engine};
+use ailurus::channel::{AccessKind, Address, Epoch, Link, PushChallenge};
+use ailurus::client::{MessageState, PushTarget, engine::Engine};
 use ailurus::crypto::{AccessKey, PublicKey};
 use ailurus::store::{Page, StorageKey, Store, StoreError};
 use ailurus::wire::node::request;
@@ -175,6 +179,16 @@ fn nothing_on_the_disk_names_a_person_channel_node_or_holds_a_text() {
     alice.send(&channel, "Sauerklee", later(1)).unwrap();
     let sent = alice.publish(node_link().key(), later(1)).unwrap().0;
     alice.send(&channel, "Wiesenknopf", later(2)).unwrap();
+    let target = PushTarget::WebPush {
+        endpoint: "https://ntfy.example/Schwertlilie".to_owned(),
+        p256dh: [&[4][..], &[0x77; 64]].concat(),
+        auth: b"Loewenmaeulchen!".to_vec(),
+    };
+    alice.set_push(node_link().key(), &target).unwrap();
+    let challenge = PushChallenge::from_bytes(*b"Vergissmeinnicht");
+    alice
+        .push_challenged(node_link().key(), &challenge)
+        .unwrap();
     assert_eq!(
         texts(&mut alice, &channel),
         ["Mitternachtsblau", "Sauerklee", "Wiesenknopf"]
@@ -188,6 +202,9 @@ fn nothing_on_the_disk_names_a_person_channel_node_or_holds_a_text() {
         "Sauerklee",
         "Wiesenknopf",
         "Cursor-Cursor",
+        "Schwertlilie",
+        "Loewenmaeulchen!",
+        "Vergissmeinnicht",
         node_link().host(),
     ]
     .map(|text| (text.to_owned(), text.as_bytes().to_vec()))

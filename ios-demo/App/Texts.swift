@@ -137,6 +137,36 @@ extension Notice {
     }
 }
 
+extension Preference {
+    static let allCases: [Preference] = [.fast, .balanced, .frugal]
+
+    var title: String {
+        switch self {
+        case .fast: return localized("preference.fast")
+        case .balanced: return localized("preference.balanced")
+        case .frugal: return localized("preference.frugal")
+        }
+    }
+}
+
+extension WakeupReason {
+    var title: String {
+        switch self {
+        case .sync: return localized("reason.sync")
+        case .outbox: return localized("reason.outbox")
+        case .registration: return localized("reason.registration")
+        case .dht: return localized("reason.dht")
+        case .mesh: return localized("reason.mesh")
+        case .resync: return localized("reason.resync")
+        case .dust: return localized("reason.dust")
+        case .upkeep: return localized("reason.upkeep")
+        case .push: return localized("reason.push")
+        case .user: return localized("reason.user")
+        case .foreground: return localized("reason.foreground")
+        }
+    }
+}
+
 extension Member {
     /// What to know about a member, most urgent first.
     var remarks: [String] {

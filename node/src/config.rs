@@ -1,7 +1,8 @@
 //! How a node is set up: a TOML file, overridden by the command line.
 
 use std::{
-    net::SocketAddr,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -167,6 +168,8 @@ pub struct Push {
     pub test_loopback: bool,
     /// For tests: a PEM file with certificates that are trusted besides the system's.
     pub test_ca: Option<PathBuf>,
+    /// For tests: where these names lead, instead of asking the system. What they lead to is checked all the same.
+    pub test_hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl Default for Push {
@@ -178,6 +181,7 @@ impl Default for Push {
             requests_per_second_per_host: 50,
             test_loopback: false,
             test_ca: None,
+            test_hosts: BTreeMap::new(),
         }
     }
 }
@@ -189,6 +193,11 @@ pub(crate) struct CheckedPush {
 }
 
 impl Push {
+    /// Something is set that only tests need.
+    pub(crate) fn is_for_tests(&self) -> bool {
+        self.test_loopback || self.test_ca.is_some() || !self.test_hosts.is_empty()
+    }
+
     /// Reads the URLs.
     pub(crate) fn check(&self) -> Result<CheckedPush, PushConfigError> {
         if let Some(contact) = &self.contact
@@ -387,6 +396,7 @@ mod tests {
             "requests_per_second_per_host",
             "test_loopback",
             "test_ca",
+            "test_hosts",
         ] {
             assert!(
                 text.lines()

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod disk;
 pub mod fill;
 pub mod node;
+pub mod probes;
 pub mod process;
 pub mod relay;
 pub mod report;

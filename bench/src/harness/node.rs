@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -51,13 +51,22 @@ impl NodeFolder {
         self.data().join("node.db")
     }
 
+    /// Where else something can be put that goes with it.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     fn spawn(&self, clock: BenchClock) -> Result<Process, Failure> {
+        self.spawn_by(Command::new(daemon()?), clock)
+    }
+
+    fn spawn_by(&self, mut command: Command, clock: BenchClock) -> Result<Process, Failure> {
         Process::start(
-            Command::new(daemon()?)
+            command
                 .arg("--data")
                 .arg(self.data())
                 .args(["--listen", "127.0.0.1:0"])
@@ -90,6 +99,23 @@ impl NodeProcess {
     /// Starts a daemon in a directory and waits until it listens.
     pub async fn start_in(folder: &NodeFolder, clock: BenchClock) -> Result<Self, Failure> {
         let mut process = folder.spawn(clock)?;
+        let link = process.line(START).await?.trim().parse()?;
+        Ok(Self {
+            process,
+            link,
+            _folder: None,
+        })
+    }
+
+    /// Starts a daemon that runs on one core only, as if there were no other.
+    pub async fn start_pinned(
+        folder: &NodeFolder,
+        clock: BenchClock,
+        core: usize,
+    ) -> Result<Self, Failure> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string()]).arg(daemon()?);
+        let mut process = folder.spawn_by(command, clock)?;
         let link = process.line(START).await?.trim().parse()?;
         Ok(Self {
             process,

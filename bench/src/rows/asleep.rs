@@ -1,6 +1,7 @@
 //! What clients cost a node that are not there: a million of them, each with three addresses.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,11 +15,13 @@ use ailurus_node::Session;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use super::datagram;
 use crate::harness::{
     Failure,
     clock::BenchClock,
     fill::{Addresses, Filling, pseudonym},
     node::{NodeFolder, NodeProcess},
+    probes::{Round, write_tickets},
     process::{RoleProcess, say},
     restart::restart_s,
     row::{Limit, Measured, Spec, Suite},
@@ -44,7 +47,7 @@ pub const SUITE: Suite = Suite {
             limit: Limit::AtMost(5.0),
         },
     ],
-    patience: Duration::from_secs(1_500),
+    patience: Duration::from_secs(2_400),
     run: || Box::pin(run()),
 };
 
@@ -67,7 +70,14 @@ async fn run() -> Result<Vec<Measured>, Failure> {
         filling.fill(BATCHES, |batch| Ok(requests(&filling, &addresses, batch)))
     })?;
     let filled_s = start.elapsed().as_secs_f64();
+    let tickets = folder.path().join("tickets");
+    tokio::task::block_in_place(|| {
+        let filling = Filling::open(&folder.database(), link.key(), clock)?;
+        write_tickets(&filling, CLIENTS, clock, &tickets)
+    })?;
     let mut node = NodeProcess::start_in(&folder, clock).await?;
+    // Whatever it keeps in memory to answer polls by datagram, it has to keep for all.
+    let asked = every_client_asks(&node, &tickets).await?;
     let full_kib = resident_after_polls(&node, LEASES as u32).await?;
 
     let mut times = Vec::with_capacity(RUNS);
@@ -82,7 +92,11 @@ async fn run() -> Result<Vec<Measured>, Failure> {
     let work = format!(
         "{CLIENTS} clients with {LEASES} leases each on {CHANNELS} addresses, filled in {filled_s:.0} s"
     );
-    let polls = format!("after {POLLS} of them have connected, synced and closed");
+    let polls = format!(
+        "after all have polled by datagram ({:.2} % answered) and {POLLS} of them have connected, synced and closed",
+        asked.share() * 100.0
+    );
+    let fault = (asked.share() < 0.99).then(|| "polls by datagram were not answered".to_owned());
     Ok(vec![
         Measured::new(
             "asleep_client_bytes",
@@ -93,14 +107,27 @@ async fn run() -> Result<Vec<Measured>, Failure> {
         .note(&format!(
             "without clients the node has {:.1} MiB after as many polls",
             base_kib / 1_024.0
-        )),
+        ))
+        .fault(fault.clone()),
         Measured::new("asleep_million_mib", &one(full_kib / 1_024.0)?)
             .note(&work)
-            .note(&polls),
+            .note(&polls)
+            .fault(fault),
         Measured::new("asleep_restart_s", &Sample::new(times).ok_or("no run")?)
             .note(&work)
             .note("killed while idle; the files are in the system's cache"),
     ])
+}
+
+async fn every_client_asks(node: &NodeProcess, tickets: &Path) -> Result<Round, Failure> {
+    let arguments = [
+        node.link().to_string(),
+        tickets.display().to_string(),
+        "any".to_owned(),
+    ];
+    let mut generator = RoleProcess::start(datagram::ROLE, &arguments)?;
+    generator.go()?;
+    generator.answer(ASKING).await
 }
 
 /// The node's resident size in KiB when many clients have polled, each of which must have `leases`.
@@ -172,6 +199,7 @@ const AWAY_S: i64 = 5 * 3_600;
 const POLLS: usize = 20_000;
 /// Clients that poll at the same time.
 const AT_ONCE: usize = 16;
+const ASKING: Duration = Duration::from_secs(600);
 const POLLING: Duration = Duration::from_secs(240);
 /// For connections that were closed to be forgotten.
 const SETTLE: Duration = Duration::from_secs(3);

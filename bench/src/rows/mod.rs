@@ -2,6 +2,7 @@
 
 mod asleep;
 mod catch_up;
+mod datagram;
 mod empty_poll;
 mod failover;
 mod fan_out;
@@ -25,6 +26,7 @@ pub const SUITES: &[Suite] = &[
     idle::SUITE,
     restart::SUITE,
     asleep::SUITE,
+    datagram::SUITE,
     reconcile::SUITE,
     failover::SUITE,
     node_cost::SUITE,
@@ -46,6 +48,8 @@ pub fn play(role: &[String]) -> Result<(), Failure> {
         phone::COLD_START => phone::play_cold_start(arguments),
         phone::POLL => runtime.block_on(phone::play_poll(arguments)),
         asleep::ROLE => runtime.block_on(asleep::play(arguments)),
+        datagram::ROLE => datagram::play(arguments),
+        datagram::ECHO => datagram::play_echo(),
         idle::ROLE => runtime.block_on(idle::play(arguments)),
         _ => Err(format!("there is no role {name}").into()),
     };

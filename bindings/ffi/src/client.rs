@@ -16,8 +16,8 @@ use crate::runtime::{Cancellation, disk, run, runtime};
 use crate::vault::Vault;
 use crate::{
     AilurusError, AppState, Channel, ChannelId, ChannelSummary, KeyVault, Message, MessageId,
-    NetworkState, NodeKey, NodeStatus, Options, Plan, PollReport, PowerState, Preference, PushStatus,
-    PushTarget, UsageReport, Wakeup,
+    NetworkState, NodeKey, NodeStatus, Options, Plan, PollReport, PowerState, Preference,
+    PushStatus, PushTarget, UsageReport, Wakeup,
 };
 
 /// A profile: its channels, its contacts with super nodes, and the messages on this phone. Two clients may use one

@@ -133,6 +133,10 @@ pub struct PollReport {
     pub bytes_sent: u64,
     /// UDP payload received, in bytes.
     pub bytes_received: u64,
+    /// Datagrams sent that asked whether anything is new, without a connection.
+    pub probes_sent: u32,
+    /// Answers to them.
+    pub probes_received: u32,
     /// Super nodes that answered.
     pub nodes_reached: u64,
     /// What a person should be told.
@@ -196,6 +200,8 @@ impl From<core::PollReport> for PollReport {
             expired: report.expired.into_iter().map(Message::from).collect(),
             bytes_sent: report.bytes_sent,
             bytes_received: report.bytes_received,
+            probes_sent: report.probes_sent,
+            probes_received: report.probes_received,
             nodes_reached: count(report.nodes_reached),
             notices: report.notices.into_iter().map(Notice::from).collect(),
             complete: report.complete,

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use ailurus_ffi::{
     AccessKind, AilurusError, Client, Event, KeyVault, LinkInfo, Listener, ListenerError,
-    NodeState, Options, Page, VaultError, draw_qr, draw_qr_png, inspect_link, read_qr_luma,
-    read_qr_png,
+    NetworkKind, NetworkState, NodeState, Options, Page, PowerState, Preference, PushState,
+    PushTarget, StandbyBucket, VaultError, WakeupReason, draw_qr, draw_qr_png, inspect_link,
+    read_qr_luma, read_qr_png,
 };
 
 const NODE: &str = "127.0.0.1";
@@ -71,10 +72,117 @@ fn calls_need_no_runtime_of_the_caller() {
         assert_eq!(links, [node_link()]);
     });
     client.set_app_state(ailurus_ffi::AppState::Foreground);
-    assert!(client.next_wakeup().is_none());
+    assert!(block(client.next_wakeup()).unwrap().is_none());
     client.set_app_state(ailurus_ffi::AppState::Background);
-    let wakeup = client.next_wakeup().unwrap();
+    let wakeup = block(client.next_wakeup()).unwrap().unwrap();
     assert!(wakeup.at > SystemTime::now());
+}
+
+#[test]
+fn the_plan_follows_what_the_phone_and_the_user_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let minutes = |client: &Client| {
+        let wakeup = block(client.plan()).unwrap().wakeup.unwrap();
+        assert!(wakeup.reasons.contains(&WakeupReason::Sync));
+        let at = wakeup.at.duration_since(SystemTime::now());
+        at.unwrap_or_default().as_secs() / 60
+    };
+    let usual = minutes(&client);
+    assert_eq!(client.preference(), Preference::Balanced);
+    block(client.set_preference(Preference::Frugal)).unwrap();
+    assert!(minutes(&client) > usual, "usually {usual} minutes");
+    client.set_power(PowerState {
+        battery_percent: Some(50),
+        charging: false,
+        saver: false,
+        doze: true,
+        bucket: StandbyBucket::Frequent,
+    });
+    assert!(minutes(&client) >= 7 * 60, "every eight hours, with slack");
+
+    client.set_network(NetworkState {
+        kind: NetworkKind::Offline,
+        ..NetworkState::default()
+    });
+    let plan = block(client.plan()).unwrap();
+    assert!(
+        !plan.live && plan.wakeup.is_none(),
+        "no network, no attempt"
+    );
+    client.set_network(NetworkState::default());
+    client.set_app_state(ailurus_ffi::AppState::Foreground);
+    let plan = block(client.plan()).unwrap();
+    assert!(plan.live && plan.keep_alive.is_some());
+
+    block(client.shutdown()).unwrap();
+    let path = folder.path().join("profile").display().to_string();
+    let again = block(Client::open(path, vec![7; 32], Options::default())).unwrap();
+    assert_eq!(again.preference(), Preference::Frugal, "it is kept");
+}
+
+#[test]
+fn usage_begins_at_the_users_midnight() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let now = SystemTime::now();
+    let since = |from: SystemTime| now.duration_since(from).unwrap_or_default().as_secs() / 3_600;
+    let mut hours = Vec::new();
+    for offset in [0, 6 * 3_600, -6 * 3_600] {
+        let report = block(client.usage(offset)).unwrap();
+        assert_eq!(
+            (report.today.total.wakeups, report.today.rows.len()),
+            (0, 0)
+        );
+        assert!((167..=169).contains(&since(report.week.from)));
+        hours.push(since(report.today.from));
+    }
+    assert!(hours.iter().all(|hours| *hours <= 24), "{hours:?}");
+    assert_ne!(hours[0], hours[1], "midnight is elsewhere six hours east");
+    for absurd in [i32::MIN, i32::MAX] {
+        assert!(block(client.usage(absurd)).is_ok());
+    }
+}
+
+#[test]
+fn a_push_target_is_set_for_one_node_and_printed_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(folder.path());
+    let node = block(client.nodes()).unwrap()[0].id;
+    let target = |p256dh: Vec<u8>, auth: u8| PushTarget::WebPush {
+        endpoint: "https://push.example/secret-endpoint".to_owned(),
+        p256dh,
+        auth: vec![auth; 16],
+    };
+    let mut key = vec![77; 65];
+    key[0] = 4;
+    for printed in [
+        format!("{:?}", target(key.clone(), 99)),
+        target(key.clone(), 99).to_string(),
+        PushTarget::Gateway {
+            platform: "fcm".to_owned(),
+            token: "secret-token".to_owned(),
+        }
+        .to_string(),
+    ] {
+        for secret in ["secret", "77", "99"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+    block(async {
+        let state = async || client.push_status(node).await.unwrap().state;
+        assert!(matches!(state().await, PushState::Off));
+        client.set_push(node, target(key, 1)).await.unwrap();
+        assert!(matches!(state().await, PushState::Waiting));
+        client.clear_push(node).await.unwrap();
+        assert!(!matches!(state().await, PushState::Waiting));
+
+        let short = client.set_push(node, target(vec![4; 64], 1)).await;
+        assert!(matches!(short, Err(AilurusError::BadInput(_))), "{short:?}");
+        let nobody = ailurus::crypto::NodeKey::from_bytes([8; 32]);
+        let unknown = client.push_status(nobody).await;
+        assert!(matches!(unknown.err(), Some(AilurusError::NotFound(_))));
+    });
 }
 
 #[test]

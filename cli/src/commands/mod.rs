@@ -10,7 +10,9 @@ mod inspect;
 mod message;
 mod node;
 mod profile;
+mod push;
 mod reach;
+mod usage;
 
 use clap::{CommandFactory as _, error::ErrorKind};
 
@@ -49,10 +51,12 @@ pub async fn run(cli: Cli) -> Result<Outcome, CliError> {
         Command::Channel(command) => channel::run(&client, command).await,
         Command::Nodes(nodes) => node::list(&client, &nodes),
         Command::Node(command) => node::run(&client, &command).await,
+        Command::Push(command) => push::run(&client, &command).await,
         Command::Send(send) => message::send(&client, &send).await,
         Command::Sync { json } => message::sync(&client, json).await,
         Command::Read(read) => message::read(&client, &read).await,
         Command::Message(Message::Delete { id }) => message::delete(&client, &id),
+        Command::Usage(usage) => usage::run(&client, &usage, profile.now()),
         Command::Chat { channel } => chat::run(&client, &channel).await,
         Command::Demo
         | Command::Completions { .. }

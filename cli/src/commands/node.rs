@@ -63,7 +63,7 @@ fn add(client: &Client, link: &str) -> Result<(), CliError> {
 }
 
 /// The one node whose id begins so.
-fn find(nodes: &[NodeStatus], id: &str) -> Result<NodeKey, CliError> {
+pub(super) fn find(nodes: &[NodeStatus], id: &str) -> Result<NodeKey, CliError> {
     let digits = id.to_ascii_lowercase();
     let mut fits = nodes
         .iter()

@@ -1,4 +1,4 @@
-//! What a super node sends through a push service (docs/PROTOCOL.md, section 5.12): one of two messages of one size, so
+//! What a super node sends through a push service (docs/PROTOCOL.md, section 5.16): one of two messages of one size, so
 //! that whoever passes them on sees no difference. Neither says anything of a channel.
 
 use crate::crypto::NodeKey;

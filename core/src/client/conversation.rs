@@ -372,7 +372,7 @@ impl Conversation {
                     }
                     _ => {}
                 }
-                inner.note_push(engine)?;
+                inner.replan();
                 Ok(((), Vec::new()))
             })
             .await?;

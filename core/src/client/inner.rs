@@ -54,8 +54,6 @@ pub(super) struct Scope {
     pub(super) large: bool,
     /// Those that wait are fetched.
     pub(super) resync: bool,
-    /// It is enough to hear that nothing is new.
-    pub(super) may_be_empty: bool,
 }
 
 /// The socket and, by node, what the next connection resumes with.
@@ -225,24 +223,26 @@ impl Inner {
         lock(&self.power).errand(now)
     }
 
-    /// An exchange begins: notes it for the plan, and says what it carries.
+    /// An exchange begins: notes it for the plan, and says what it carries, and whether it may end with hearing that nothing
+    /// is new.
     pub(super) fn begin(
         &self,
         engine: &mut Engine,
         reason: WakeupReason,
         now: UnixMillis,
-    ) -> Scope {
+    ) -> (Scope, bool) {
         self.take_in_dues(engine, now);
         let mut power = lock(&self.power);
         let carries = power.carries(now);
         power.attempted(now);
         // Whom a person waits for waits for nothing.
         let urgent = matches!(reason, WakeupReason::User | WakeupReason::Foreground);
-        Scope {
+        let scope = Scope {
             large: urgent || power.meets(Needs::Unmetered),
             resync: urgent || carries.contains(&WakeupReason::Resync),
-            may_be_empty: reason == WakeupReason::Sync && carries == [WakeupReason::Sync],
-        }
+        };
+        let may_be_empty = reason == WakeupReason::Sync && carries == [WakeupReason::Sync];
+        (scope, may_be_empty)
     }
 
     /// An exchange has ended: notes for the plan whether a node was reached, and keeps what was spent.
@@ -262,7 +262,8 @@ impl Inner {
         }
     }
 
-    /// Tells the plan what has a time and whether a push wakes this phone, if that may have changed. A store that does not answer changes nothing.
+    /// Tells the plan what has a time and whether a push wakes this phone, if that may have changed. A store that does not
+    /// answer changes nothing.
     fn take_in_dues(&self, engine: &mut Engine, now: UnixMillis) {
         if !self.outdated.swap(false, Ordering::Relaxed) {
             return;

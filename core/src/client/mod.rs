@@ -190,10 +190,11 @@ impl Client {
     }
 
     fn with(engine: Engine, options: Options) -> Self {
-        let inner = Inner::new(engine, options.clock, options.dht);
-        // What cannot be read now is read after the first poll.
-        let _ = inner.note_push(&mut lock(&inner.engine));
-        Self(Arc::new(Handle::new(inner)))
+        Self(Arc::new(Handle::new(Inner::new(
+            engine,
+            options.clock,
+            options.dht,
+        ))))
     }
 
     /// Writes the whole profile into a new file that opens with `passphrase`.

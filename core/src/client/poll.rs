@@ -120,18 +120,20 @@ impl Client {
         let inner = self.inner();
         let _spent = inner.spending.on(reason);
         let (teller, begun) = (Arc::clone(inner), Instant::now());
-        let scope = inner.blocking(move |engine, now| Ok(teller.begin(engine, reason, now)));
-        let Some(scope) = within(deadline, scope).await else {
+        let beginning = inner.blocking(move |engine, now| Ok(teller.begin(engine, reason, now)));
+        let Some(begun_with) = within(deadline, beginning).await else {
             return Ok(PollReport::default());
         };
+        let (scope, may_be_empty) = begun_with?;
         let asked = Asked {
             deadline,
             reason,
-            scope: scope?,
+            scope,
         };
         let mut probe = PollReport::default();
-        if asked.scope.may_be_empty {
-            let (probed, report) = probe::probe(inner, deadline).await?;
+        if may_be_empty {
+            let probing = within(deadline, probe::probe(inner, deadline));
+            let (probed, report) = probing.await.transpose()?.unwrap_or_default();
             if probed == Probed::Nothing {
                 inner.ended(true).await;
                 return Ok(report);

@@ -14,13 +14,14 @@ use super::inner::Inner;
 use super::{Error, PollReport};
 
 /// What is known after a poll by datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Probed {
     /// The polled node has nothing new: the poll is done.
     Nothing,
     /// It has something.
     News,
     /// Nothing is known: it could not be asked, did not answer, or could not tell.
+    #[default]
     Unknown,
 }
 
@@ -118,11 +119,7 @@ async fn ask(
 }
 
 /// The first datagram that is an answer; `None` if nobody listens there.
-async fn answer_to(
-    socket: &ProbeSocket,
-    asking: &Asking,
-    cost: &mut ProbeCost,
-) -> Option<Answer> {
+async fn answer_to(socket: &ProbeSocket, asking: &Asking, cost: &mut ProbeCost) -> Option<Answer> {
     loop {
         let datagram = socket.receive().await.ok()?;
         cost.received = cost.received.saturating_add(1);

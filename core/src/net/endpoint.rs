@@ -18,9 +18,7 @@ use tokio::time::timeout;
 
 use crate::{
     crypto::{NodeSecret, Pseudonym},
-    net::{
-        Connection, NetError, ProbeHandler, ProbeSender, socket::SharedSocket, tls, transport,
-    },
+    net::{Connection, NetError, ProbeHandler, ProbeSender, socket::SharedSocket, tls, transport},
 };
 
 /// Handshakes that may wait to be accepted; above, datagrams that would start one are dropped.

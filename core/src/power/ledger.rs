@@ -52,9 +52,12 @@ impl Ledger {
         Self::default()
     }
 
-    /// Takes in what the phone is connected by from now on.
+    /// Takes in what the phone is connected by from now on. Another network's radio is idle at first.
     pub fn set_network(&mut self, network: NetworkKind) {
-        self.network = network;
+        if std::mem::replace(&mut self.network, network) != network {
+            self.last = None;
+            self.high = UnixMillis::default();
+        }
     }
 
     /// An activity begins: what is sent and received counts as its.
@@ -287,25 +290,25 @@ mod tests {
         ledger.sent(1, at(0));
         ledger.begin(WakeupReason::Outbox);
         ledger.sent(10, at(1));
-        ledger.begin(WakeupReason::Upkeep);
-        ledger.begin(WakeupReason::Upkeep);
+        ledger.begin(WakeupReason::Resync);
+        ledger.begin(WakeupReason::Resync);
         ledger.sent(100, at(2));
-        ledger.end(WakeupReason::Upkeep);
+        ledger.end(WakeupReason::Resync);
         ledger.sent(1_000, at(3));
-        ledger.end(WakeupReason::Upkeep);
+        ledger.end(WakeupReason::Resync);
         ledger.end(WakeupReason::Outbox);
         ledger.sent(10_000, at(4));
         ledger.end(WakeupReason::Sync);
         // The last words of a connection.
         ledger.sent(100_000, at(5));
         let sent: BTreeMap<_, _> = ledger
-            .take()
+            .take(START)
             .into_iter()
             .map(|(_, row)| (row.reason, row.usage.bytes_sent))
             .collect();
         assert_eq!(sent[&WakeupReason::Sync], 110_001);
         assert_eq!(sent[&WakeupReason::Outbox], 10);
-        assert_eq!(sent[&WakeupReason::Upkeep], 1_100);
+        assert_eq!(sent[&WakeupReason::Resync], 1_100);
     }
 
     #[test]
@@ -348,6 +351,24 @@ mod tests {
             spent.radio_high <= Duration::from_millis(3 * 10_100),
             "{spent:?}"
         );
+    }
+
+    #[test]
+    fn another_network_is_another_radio() {
+        let mut ledger = cellular();
+        ledger.sent(100, at(0));
+        ledger.set_network(NetworkKind::Wifi);
+        ledger.sent(100, at(1_000));
+        ledger.sent(100, at(1_100));
+        ledger.set_network(NetworkKind::Wifi);
+        ledger.sent(100, at(1_200));
+        let rows = ledger.take(START);
+        let [(_, wifi), (_, cellular)] = &rows[..] else {
+            panic!("{rows:?}")
+        };
+        assert_eq!((wifi.usage.wakeups, cellular.usage.wakeups), (1, 1));
+        assert_eq!(wifi.usage.radio_high, Duration::from_millis(450));
+        assert_eq!(cellular.usage.radio_high, Duration::from_millis(10_100));
     }
 
     #[test]

@@ -17,9 +17,9 @@ mod outbox;
 mod pushes;
 mod rotations;
 mod searches;
+mod tickets;
 mod unfetched;
 mod usage;
-mod tickets;
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -39,9 +39,9 @@ pub use outbox::{OutboxItem, SealedEnvelope};
 pub use pushes::{Push, PushStage, StoredPush};
 pub use rotations::StoredRotation;
 pub use searches::StoredSearches;
+pub use tickets::{StoredTicket, TicketRow};
 pub use unfetched::{MAX_UNFETCHED, Unfetched};
 pub use usage::{StoredHabits, UsageEntry};
-pub use tickets::{StoredTicket, TicketRow};
 
 use crate::crypto::{Entropy as _, OsEntropy};
 

@@ -25,6 +25,7 @@ mod keys;
 mod links;
 mod messages;
 mod nodes;
+mod probes;
 mod transport;
 
 fn hash(message: &[u8]) -> [u8; 32] {

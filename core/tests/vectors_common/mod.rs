@@ -8,6 +8,7 @@ mod keys;
 mod links;
 mod messages;
 mod nodes;
+mod probes;
 mod transport;
 
 /// Every file: its name in `docs/vectors` and its text.
@@ -29,6 +30,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("introduction.json", nodes::introduction()),
         ("delegation.json", nodes::delegation()),
         ("record.json", nodes::record()),
+        ("probe.json", probes::probe()),
         ("framing.json", transport::framing()),
         ("requests.json", transport::requests()),
         ("batch.json", transport::batch()),

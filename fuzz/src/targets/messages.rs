@@ -5,13 +5,14 @@ use prost::Message as _;
 
 use ailurus::channel::{
     Address, AuthorHint, ChannelId, Envelope, Epoch, Header, Kind, Link, NewChannel, Previous,
-    ReadSecret,
+    PushChallenge, PushMessage, ReadSecret,
     message::{Draft, EpochCipher, Opened, Recipient},
     padding,
     rotation::{Remaining, Rotation, appoint, parse_appointment},
 };
 use ailurus::crypto::{
-    Aead, AeadKey, DhSecret, Entropy as _, SeededEntropy, SigningKey, derive, seal_to, tagged_hash,
+    Aead, AeadKey, DhSecret, Entropy as _, NodeKey, SeededEntropy, SigningKey, derive, seal_to,
+    tagged_hash,
 };
 use ailurus::wire::content::{
     Appointment, Content, Introduction, IntroductionGrant, IntroductionRequest, ListedNode,
@@ -42,6 +43,25 @@ pub(super) fn content() -> Target {
             .iter()
             .map(|content| content.encode_to_vec())
             .collect(),
+    }
+}
+
+/// Any bytes that a push brings.
+pub(super) fn push() -> Target {
+    let challenge = PushMessage::Challenge {
+        node: NodeKey::from_bytes([7; 32]),
+        challenge: PushChallenge::from_bytes([9; 16]),
+    };
+    Target {
+        body: Box::new(|data| {
+            let message = PushMessage::parse(data);
+            if matches!(message, PushMessage::Challenge { .. }) {
+                assert_eq!(message.to_bytes(), data);
+            }
+        }),
+        seeds: [PushMessage::Wakeup, challenge]
+            .map(|message| message.to_bytes().to_vec())
+            .into(),
     }
 }
 

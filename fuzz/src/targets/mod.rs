@@ -6,6 +6,7 @@ mod links;
 mod messages;
 mod node;
 mod nodes;
+mod probes;
 
 use ailurus::channel::{Address, NodeLink};
 use ailurus::crypto::NodeKey;
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// The names of all targets; `fuzz_targets/` has a file for each.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 20] = [
     "backup",
     "backup_database",
     "config",
@@ -38,6 +39,8 @@ pub const NAMES: [&str; 18] = [
     "node_link",
     "node_request",
     "node_response",
+    "probe",
+    "push",
     "qr_luma",
     "qr_png",
     "record",
@@ -64,6 +67,8 @@ pub fn target(name: &str) -> Target {
         "node_link" => links::node_link(),
         "node_request" => node::request(),
         "node_response" => node::response(),
+        "probe" => probes::probe(),
+        "push" => messages::push(),
         "qr_luma" => images::qr_luma(),
         "qr_png" => images::qr_png(),
         "record" => nodes::record(),

@@ -4,19 +4,21 @@ use bytes::Bytes;
 use prost::Message as _;
 use tempfile::TempDir;
 
-use ailurus::channel::{Address, Epoch};
-use ailurus::client::engine::Engine;
+use ailurus::channel::{Address, Epoch, Ticket, VapidKey};
+use ailurus::client::{PushTarget, engine::Engine};
 use ailurus::crypto::SeededEntropy;
 use ailurus::store::StorageKey;
 use ailurus::wire::{
     frame::{self, FrameDecoder},
     limits::MAX_FRAME,
     node::{
-        Batch, CaughtUp, Hello, Position, Published, Refusal, Release, Request, Response, Sync,
-        request, response,
+        Batch, CaughtUp, GatewayPush, Hello, Position, Published, Push, PushState, PushTrouble,
+        PushWithdrawal, Pushing, Refusal, Release, Request, Response, Sync, WebPush, push, request,
+        response,
     },
+    probe::Datagram,
 };
-use ailurus_node::{Limits, Service, Session, Store};
+use ailurus_node::{Limits, PushOffer, Service, Session, Store};
 
 use super::{ADDRESS, NOW, Target, example_node};
 
@@ -96,10 +98,16 @@ pub(super) fn cursor() -> Target {
 /// Any response to a client, which takes batches in and believes nothing else.
 pub(super) fn response() -> Target {
     let Client {
-        engine,
+        mut engine,
         address,
         _folder: folder,
     } = client();
+    let target = PushTarget::Gateway {
+        platform: "fcm".to_owned(),
+        token: "token".to_owned(),
+    };
+    let set = engine.set_push(example_node().key(), &target);
+    set.expect("a good target");
     let engine = std::cell::RefCell::new(engine);
     let hello = Hello {
         time_ms: NOW.as_millis(),
@@ -128,6 +136,12 @@ pub(super) fn response() -> Target {
         }),
         response::Kind::Published(Published { refusals }),
         response::Kind::CaughtUp(CaughtUp::default()),
+        response::Kind::Pushing(Pushing {
+            state: PushState::Dropped.into(),
+            trouble: PushTrouble::Gone.into(),
+            vapid_key: Bytes::from_static(&[4; 65]),
+            gateway: true,
+        }),
     ]
     .map(|kind| Response { kind: Some(kind) }.encode_to_vec());
     let body = move |data: &[u8]| {
@@ -147,6 +161,14 @@ pub(super) fn response() -> Target {
             Some(response::Kind::Hello(hello)) => {
                 let _ = engine.hello(&node, &hello, NOW);
             }
+            Some(response::Kind::Pushing(pushing)) => {
+                let telling = engine.push(&node, NOW).expect("readable");
+                if let Some(telling) = telling {
+                    let taken = engine.pushing(&node, &telling, &pushing, NOW);
+                    taken.expect("a claim is noted");
+                }
+                engine.push_key(&node, &pushing).expect("noted");
+            }
             Some(response::Kind::Position(position)) => {
                 let taken = engine.ingest(&node, &[], Some(&position.cursor), NOW);
                 taken.expect("a cursor is opaque");
@@ -161,14 +183,15 @@ pub(super) fn response() -> Target {
 }
 
 /// A node's service with a client that holds leases. It keeps what it accepts until it is dropped.
-struct TestNode {
+pub(super) struct TestNode {
     service: Service,
     session: Session,
     _folder: TempDir,
 }
 
 impl TestNode {
-    fn new() -> (Self, Client) {
+    /// With what its client said at first.
+    pub(super) fn new() -> (Self, Client) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("node.db")).expect("a store");
         let limits = Limits {
@@ -191,6 +214,13 @@ impl TestNode {
             },
             _folder: folder,
         };
+        let offer = PushOffer {
+            vapid_key: VapidKey::from_bytes([4; 65]),
+            gateway: true,
+            loopback: false,
+            requests_per_second_per_host: 10,
+        };
+        node.service.offer_push(offer, NOW).expect("readable");
         for request in example_requests(&mut client) {
             node.ask(request);
         }
@@ -200,10 +230,26 @@ impl TestNode {
     fn ask(&self, request: Request) -> Vec<Response> {
         self.service.handle(&self.session, NOW, request)
     }
+
+    /// A ticket that it gives the client.
+    pub(super) fn ticket(&self) -> Ticket {
+        let end = self.ask(sync(Bytes::new())).pop().and_then(|end| end.kind);
+        let Some(response::Kind::CaughtUp(end)) = end else {
+            panic!("a sync ends otherwise: {end:?}");
+        };
+        let given = end.tickets.first().and_then(Ticket::from_wire);
+        given.expect("a ticket")
+    }
+
+    /// What it answers to a datagram.
+    pub(super) fn answer(&self, datagram: &[u8]) -> Option<Datagram> {
+        let from = [192, 0, 2, 1].into();
+        self.service.answer_probe(from, NOW, datagram)
+    }
 }
 
 /// A client with one channel, and the channel's address now.
-struct Client {
+pub(super) struct Client {
     engine: Engine,
     address: Address,
     _folder: TempDir,
@@ -258,6 +304,25 @@ fn example_requests(client: &mut Client) -> Vec<Request> {
         ]
         .map(|kind| Request { kind: Some(kind) }),
     );
+    requests.extend(
+        [
+            None,
+            Some(push::Kind::WebPush(WebPush {
+                endpoint: "https://push.example.net/x".to_owned(),
+                p256dh: Bytes::from_static(&P256DH),
+                auth: Bytes::from_static(&[1; 16]),
+            })),
+            Some(push::Kind::Gateway(GatewayPush {
+                platform: "fcm".to_owned(),
+                token: "token".to_owned(),
+            })),
+            Some(push::Kind::Challenge(Bytes::from_static(&[1; 16]))),
+            Some(push::Kind::Withdrawal(PushWithdrawal {})),
+        ]
+        .map(|kind| Request {
+            kind: Some(request::Kind::Push(Push { kind })),
+        }),
+    );
     requests.push(sync(Bytes::new()));
     requests
 }
@@ -271,5 +336,13 @@ fn sync(cursor: Bytes) -> Request {
     }
 }
 
+/// The public key of RFC 8291, appendix A.
+const P256DH: [u8; 65] = [
+    0x04, 0x25, 0x71, 0xb2, 0xbe, 0xcd, 0xfd, 0xe3, 0x60, 0x55, 0x1a, 0xaf, 0x1e, 0xd0, 0xf4, 0xcd,
+    0x36, 0x6c, 0x11, 0xce, 0xbe, 0x55, 0x5f, 0x89, 0xbc, 0xb7, 0xb1, 0x86, 0xa5, 0x33, 0x39, 0x17,
+    0x31, 0x68, 0xec, 0xe2, 0xeb, 0xe0, 0x18, 0x59, 0x7b, 0xd3, 0x04, 0x79, 0xb8, 0x6e, 0x3c, 0x8f,
+    0x8e, 0xce, 0xd5, 0x77, 0xca, 0x59, 0x18, 0x7e, 0x92, 0x46, 0x99, 0x0d, 0xb6, 0x82, 0x00, 0x8b,
+    0x0e,
+];
 /// The exporter of the client's connection.
 const EXPORTER: [u8; 32] = [9; 32];

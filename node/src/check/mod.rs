@@ -2,6 +2,7 @@
 
 mod addresses;
 mod limits;
+mod push;
 
 use std::{fmt, fs, io, path::Path};
 
@@ -74,6 +75,7 @@ pub fn check(config: &Config) -> Checked {
     check_data(config, &mut checked);
     addresses::check(config, &mut checked);
     limits::check(&config.limits, &mut checked);
+    push::check(&config.push, &mut checked);
     check_disk(config, &mut checked);
     checked
         .findings

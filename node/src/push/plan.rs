@@ -98,6 +98,15 @@ impl Rates {
     }
 }
 
+impl Rates {
+    fn network(&self) -> Rate {
+        Rate {
+            per_s: self.host.per_s * 2.0,
+            burst: self.host.burst * 2.0,
+        }
+    }
+}
+
 /// All clients that are to be woken or challenged, or were lately.
 pub(crate) struct Pushes {
     rates: Rates,
@@ -116,6 +125,8 @@ pub(crate) struct Pushes {
     sending: usize,
     challenging: usize,
     serial: u64,
+    /// When it was last looked what of the tables above can be forgotten, which takes long.
+    pruned: Duration,
 }
 
 /// A client that is to be woken, or was.
@@ -169,6 +180,7 @@ impl Pushes {
             sending: 0,
             challenging: 0,
             serial: 0,
+            pruned: Duration::ZERO,
         }
     }
 
@@ -206,15 +218,16 @@ impl Pushes {
     pub(crate) fn may_challenge(&mut self, client: &Pseudonym, now: UnixMillis) -> bool {
         let now = self.steady.advance(now);
         if self.challenged.len() >= CLIENTS {
-            self.challenged.retain(|_, at| *at + CHALLENGED_AGAIN > now);
+            self.prune(now);
         }
+        let full = self.clients.len() >= CLIENTS || self.challenged.len() >= CLIENTS;
         match self.challenged.entry(*client) {
             Entry::Occupied(entry) if *entry.get() + CHALLENGED_AGAIN > now => false,
             Entry::Occupied(mut entry) => {
                 entry.insert(now);
                 true
             }
-            Entry::Vacant(_) if self.clients.len() >= CLIENTS => false,
+            Entry::Vacant(_) if full => false,
             Entry::Vacant(entry) => {
                 entry.insert(now);
                 true
@@ -443,12 +456,9 @@ impl Pushes {
         now: UnixMillis,
     ) -> Result<(), Duration> {
         let now = self.steady.advance(now);
-        let rate = Rate {
-            per_s: self.rates.host.per_s * 2.0,
-            burst: self.rates.host.burst * 2.0,
-        };
+        let rate = self.rates.network();
         if self.networks.len() >= NETWORKS && !self.networks.contains_key(&network) {
-            self.networks.retain(|_, bucket| !bucket.is_full(rate, now));
+            self.prune(now);
             if self.networks.len() >= NETWORKS {
                 return Err(FIRST_RETRY);
             }
@@ -498,9 +508,7 @@ impl Pushes {
             return;
         };
         if self.services.len() >= SERVICES && !self.services.contains_key(&host) {
-            let rates = &self.rates;
-            self.services
-                .retain(|_, service| !service.is_idle(rates, now));
+            self.prune(now);
             if self.services.len() >= SERVICES {
                 self.enter(client, Stage::Waiting(body), Some(now + LONGEST_RETRY));
                 return;
@@ -514,6 +522,20 @@ impl Pushes {
             self.active.push_back(host);
         }
         self.enter(client, Stage::Queued(body), None);
+    }
+
+    /// Forgets what says nothing any more; at most once a second, as it looks at everything.
+    fn prune(&mut self, now: Duration) {
+        if now < self.pruned + PRUNED_AGAIN {
+            return;
+        }
+        self.pruned = now;
+        let rates = self.rates;
+        self.services
+            .retain(|_, service| !service.is_idle(&rates, now));
+        self.networks
+            .retain(|_, bucket| !bucket.is_full(rates.network(), now));
+        self.challenged.retain(|_, at| *at + CHALLENGED_AGAIN > now);
     }
 
     fn note_service(&mut self, host: &Host, outcome: Outcome, now: Duration) {
@@ -653,6 +675,7 @@ const CHALLENGED_AGAIN: Duration = Duration::from_secs(60);
 /// Requests at once to all services, and of these challenges.
 const AT_ONCE: usize = 64;
 const CHALLENGES_AT_ONCE: usize = 16;
+const PRUNED_AGAIN: Duration = Duration::from_secs(1);
 /// Clients that are woken, wait or are remembered, about 300 bytes each.
 const CLIENTS: usize = 131_072;
 /// Push services, about 300 bytes each.

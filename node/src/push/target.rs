@@ -169,7 +169,9 @@ fn parse(endpoint: &str, loopback: bool) -> Result<Uri, TargetError> {
         return Err(TargetError::Malformed);
     }
     let uri: Uri = endpoint.parse().map_err(|_| TargetError::Malformed)?;
-    let authority = uri.authority().ok_or(TargetError::Malformed)?;
+    let (Some(_), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(TargetError::Malformed);
+    };
     let host = bare(authority.host());
     // A port that is there must be one.
     let port = authority

@@ -108,12 +108,7 @@ impl Drop for Loading {
     }
 }
 
-fn load(
-    waiting: &Receiver<Message>,
-    sender: &ProbeSender,
-    service: &Service,
-    clock: &dyn Clock,
-) {
+fn load(waiting: &Receiver<Message>, sender: &ProbeSender, service: &Service, clock: &dyn Clock) {
     while let Ok(Message::Load(path, waiting)) = waiting.recv() {
         if let Some(answer) = service.load_probe(clock.now(), &waiting) {
             sender.send(&path, &answer);

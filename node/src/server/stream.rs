@@ -376,11 +376,7 @@ struct Step {
     last: Option<Bytes>,
 }
 
-async fn step(
-    client: Arc<Client>,
-    mut catch_up: CatchUp,
-    end: u64,
-) -> Result<Step, StreamError> {
+async fn step(client: Arc<Client>, mut catch_up: CatchUp, end: u64) -> Result<Step, StreamError> {
     let stepped = read(&client, move |client| {
         let (service, now) = (&client.shared.service, client.shared.clock.now());
         let responses = service.step(&mut catch_up, end, now)?;

@@ -59,16 +59,16 @@ use crate::{
     store::{Expired, Reader, Room, Store, StoreError, Writer},
 };
 
-pub use self::network::Network;
 pub(crate) use self::network::is_local_host;
 pub(crate) use self::{
     check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
     probes::{Probed, Waiting},
-    push::{Delivery, PushOffer},
+    push::Delivery,
     reconcile::Reconciliation,
     sync::{CatchUp, Group},
 };
+pub use self::{network::Network, push::PushOffer};
 
 /// Who asks, and over what kind of connection.
 #[derive(Clone, Copy, Debug)]

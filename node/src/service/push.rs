@@ -1,4 +1,4 @@
-//! Waking clients by push (docs/PROTOCOL.md, section 5.12): what they say of it, and who is to be woken when something came.
+//! Waking clients by push (docs/PROTOCOL.md, section 5.16): what they say of it, and who is to be woken when something came.
 
 use std::{
     collections::HashMap,
@@ -25,15 +25,17 @@ use crate::{
     store::{PushRow, PushStage, StoreError},
 };
 
-/// In which ways this node pushes.
+/// In which ways a node pushes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PushOffer {
-    pub(crate) vapid_key: VapidKey,
+pub struct PushOffer {
+    /// The key under which it speaks to push services.
+    pub vapid_key: VapidKey,
     /// The operator has a gateway for platforms with one token.
-    pub(crate) gateway: bool,
+    pub gateway: bool,
     /// Endpoints may be on this machine: for tests.
-    pub(crate) loopback: bool,
-    pub(crate) rates: Rates,
+    pub loopback: bool,
+    /// Requests to one push service per second, in the long run.
+    pub requests_per_second_per_host: u32,
 }
 
 /// A push that is to be sent now.
@@ -64,8 +66,8 @@ impl Service {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub(crate) fn offer_push(&self, offer: PushOffer, now: UnixMillis) -> Result<(), StoreError> {
-        let mut pushes = Pushes::new(offer.rates);
+    pub fn offer_push(&self, offer: PushOffer, now: UnixMillis) -> Result<(), StoreError> {
+        let mut pushes = Pushes::new(Rates::per_host(offer.requests_per_second_per_host));
         let (challenged, confirmed) = self.store.read(|reader| {
             let since = now.before(CHALLENGED_BEFORE);
             Ok((
@@ -98,7 +100,7 @@ impl Service {
                 if push.kind.is_some() {
                     self.seen.note_visit(client, now);
                 }
-                self.pushing(row.map_or(Stand::default(), |row| Stand::of(row.stage)))
+                self.pushing(row.map_or_else(Stand::default, |row| Stand::of(row.stage)))
             }
             Ok(Err(Refusal::Reason(reason))) => self.refuse(reason, now),
             Ok(Err(Refusal::Target(trouble))) => self.pushing(Stand::dropped(trouble)),

@@ -7,7 +7,7 @@ use ailurus::{
     crypto::Pseudonym,
     wire::{
         limits::MAX_ITEMS,
-        node::{Batch, Hello, Item, Load, Position, Reason, Response, response::Kind},
+        node::{Batch, Hello, Item, Load, Position, PushState, Reason, Response, response::Kind},
         time::UnixMillis,
     },
 };
@@ -27,6 +27,7 @@ pub(crate) struct CatchUp {
     from_start: bool,
     /// Why it has no leases any more.
     ended: Option<Reason>,
+    push: PushState,
 }
 
 /// Leases, and how far they are served.
@@ -58,6 +59,7 @@ impl CatchUp {
                 served: None,
                 from_start: !cursor.is_empty(),
                 ended: reader.ending(&pseudonym, now)?,
+                push: PushState::None,
             });
         };
         // A place beyond the end is of a log that was replaced by an older backup.
@@ -65,6 +67,7 @@ impl CatchUp {
             .open(&pseudonym, &registration.id, cursor)
             .filter(|place| place.position <= end && place.version <= registration.version);
         let leases = reader.leases(&registration, now)?;
+        let push = reader.push_state(registration.row)?;
         let start = Place {
             // What is older, a super node finds by reconciliation.
             position: if registration.peer { end } else { 0 },
@@ -83,6 +86,7 @@ impl CatchUp {
             }),
             from_start: told.is_none() && !cursor.is_empty(),
             ended: None,
+            push,
         })
     }
 
@@ -133,6 +137,7 @@ impl CatchUp {
             leases: u32::try_from(leases).unwrap_or(u32::MAX),
             load: Some(load),
             ended: self.ended.unwrap_or_default().into(),
+            push: self.push.into(),
         }))
     }
 

@@ -3,7 +3,10 @@
 use ailurus::{
     channel::Address,
     crypto::Pseudonym,
-    wire::{node::PushTrouble, time::UnixMillis},
+    wire::{
+        node::{PushState, PushTrouble},
+        time::UnixMillis,
+    },
 };
 use rusqlite::{OptionalExtension, Row as SqlRow};
 
@@ -133,6 +136,21 @@ impl Reader {
             .query_row([pseudonym.as_bytes().as_slice()], |row| Ok(parse(row)))
             .optional()?;
         found.transpose()
+    }
+
+    /// How far a registration has come with push.
+    pub(crate) fn push_state(&self, registration: i64) -> Result<PushState, StoreError> {
+        let found: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT state FROM pushes WHERE registration_row = ?1")?
+            .query_row([registration], |row| row.get(0))
+            .optional()?;
+        Ok(match found {
+            None => PushState::None,
+            Some(0) => PushState::Challenged,
+            Some(1) => PushState::Confirmed,
+            Some(_) => PushState::Dropped,
+        })
     }
 
     /// Clients with a lease on an address that are woken by push, and at which host.

@@ -90,11 +90,11 @@ impl Writer {
     /// Empties the write-ahead log, in which the keys of before stand too; as far as no reader needs it.
     fn scrub(&mut self) -> Result<(), StoreError> {
         self.connection.busy_timeout(Duration::ZERO)?;
-        let emptied =
-            self.connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                    row.get::<_, bool>(0)
-                });
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            });
         self.connection.busy_timeout(super::BUSY)?;
         // It is emptied with the next day's at the latest.
         if !matches!(emptied, Ok(false)) {

@@ -8,7 +8,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use ailurus::{
     channel::{
-        Address, AddressKeys, Envelope, Epoch, Kind, address::AddressSecret, lease_statement,
+        Address, AddressKeys, Envelope, Epoch, Kind, Ticket, address::AddressSecret,
+        lease_statement,
     },
     crypto::{NodeKey, NodeSecret, Pseudonym, SeededEntropy, SigningKey, blind_signing},
     wire::{
@@ -248,7 +249,7 @@ pub fn refusals(responses: &[Response]) -> Vec<(u32, Reason)> {
 }
 
 /// The answers to a `Sync`, sorted.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Synced {
     pub hello: Hello,
     /// Address and body of each envelope, in order of arrival.
@@ -258,6 +259,7 @@ pub struct Synced {
     pub cursor: Option<Bytes>,
     pub positions: usize,
     pub caught_up: bool,
+    pub tickets: Vec<Ticket>,
 }
 
 impl Synced {
@@ -278,7 +280,10 @@ impl Synced {
                 self.positions += 1;
                 self.cursor = Some(position.cursor);
             }
-            response::Kind::CaughtUp(_) => self.caught_up = true,
+            response::Kind::CaughtUp(end) => {
+                self.caught_up = true;
+                self.tickets = end.tickets.iter().filter_map(Ticket::from_wire).collect();
+            }
             other => panic!("unexpected answer {other:?}"),
         }
     }

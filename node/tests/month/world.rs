@@ -169,6 +169,7 @@ impl Phone {
                 Step::Sync => {
                     let request = self.engine.sync(&key, false).expect("a request");
                     let mut batches = Vec::new();
+                    let mut tickets = Vec::new();
                     for answer in ask(&request) {
                         match answer {
                             response::Kind::Hello(hello) => {
@@ -187,11 +188,14 @@ impl Phone {
                                 changes.extend(done.changes);
                                 self.seen.append(&mut batches);
                             }
-                            response::Kind::CaughtUp(_) => {}
+                            response::Kind::CaughtUp(end) => tickets = end.tickets,
                             other => panic!("{other:?}"),
                         }
                     }
                     assert!(batches.is_empty(), "every batch is followed by a position");
+                    self.engine
+                        .keep_tickets(&key, &tickets, own_now)
+                        .expect("kept");
                     talk.caught_up();
                     let leases = self.engine.work(&key, own_now).expect("work");
                     if talk.next() == Step::Idle {

@@ -11,9 +11,16 @@ extension Client {
         try await cancellable { try await self.syncOnce(budget: duration(budget), cancellation: $0) }
     }
 
-    /// The same, for a wake-up by push; the payload holds nothing that is needed.
+    /// The same, for a wake-up by push: pass what it brought, or nothing where the platform hides it. A storm of pushes costs
+    /// no more than the first; a challenge is answered.
     public func onPush(payload: Data) async throws -> PollReport {
         try await cancellable { try await self.onPush(payload: payload, cancellation: $0) }
+    }
+
+    /// The key under which a super node speaks to push services, for the app to subscribe with; nothing if the node does not
+    /// push to endpoints. It is asked the first time, which takes some seconds at most.
+    public func pushKey(node: NodeKey) async throws -> Data? {
+        try await cancellable { try await self.pushKey(node: node, cancellation: $0) }
     }
 
     /// Waits until a super node has the message on disk, and returns its final id; nothing if that takes longer than

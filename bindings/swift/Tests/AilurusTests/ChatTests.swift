@@ -44,7 +44,8 @@ final class ChatTests: XCTestCase {
         let (alice, bob) = (try await phone("Alice"), try await phone("Bob"))
         let ours = try await alice.createChannel(name: "family")
         let theirs = try await bob.join(link: try await ours.link(access: .full))
-        XCTAssertNotNil(bob.nextWakeup(), "in the background there is a time to sync at")
+        let wakeup = try await bob.nextWakeup()
+        XCTAssertNotNil(wakeup, "in the background there is a time to sync at")
         for number in 1...20 { _ = try await ours.send(text: "while you were away \(number)") }
         let sent = try await alice.syncOnce(budget: 10)
         XCTAssertEqual(sent.nodesReached, 1)

@@ -84,7 +84,7 @@ final class LifecycleTests: XCTestCase {
         XCTAssertEqual(after, Array(repeating: "Closed", count: after.count))
         alice.setAppState(state: .foreground)
         alice.setNetwork(state: NetworkState(kind: .offline, metered: false, roaming: false))
-        alice.setPower(state: PowerState(batteryPercent: nil, charging: false, saver: true))
+        alice.setPower(state: PowerState(batteryPercent: nil, charging: false, saver: true, doze: false, bucket: .active))
         for await event in alice.events { XCTFail("\(event)") }
         try await alice.shutdown()
     }

@@ -21,7 +21,7 @@ use super::{
     introductions::hop_count,
     node_by_key,
     nodes::choose,
-    push::push_is_due,
+    push::{heard_push, push_is_due},
     receives, time_at,
 };
 use crate::client::types::reason;
@@ -305,6 +305,7 @@ impl Engine {
                 tx.forget_told_push(stored.row)?;
                 tx.set_counted(node, None)?;
             }
+            heard_push(tx, &stored, hello.push())?;
             if hello.ended() == Reason::Revoked {
                 tx.remove_introduction(node)?;
             }

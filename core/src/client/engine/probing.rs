@@ -8,10 +8,7 @@ use crate::store::{NodeRow, StoredNode, TicketRow, Tx};
 use crate::sync::session::Work;
 use crate::wire::{limits::MAX_TICKETS, node, probe::Datagram, time::UnixMillis};
 
-use super::{
-    Engine, Error, node_by_key,
-    nodes::choose,
-};
+use super::{Engine, Error, node_by_key, nodes::choose};
 
 /// A question to the polled node, under way.
 pub struct Asking {
@@ -37,7 +34,7 @@ impl Engine {
         if !was_synced(&node, now) || self.work(&key, now)? != Work::default() {
             return Ok(None);
         }
-        let errands = self.errands(&key, &[], now)?;
+        let errands = self.errands(&key, &[], false, now)?;
         if !errands.nodes.is_empty() || errands.audit.is_some() {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Push: what nodes are told so that they can wake this phone, and what they say of it (docs/PROTOCOL.md, section 5.12).
+//! Push: what nodes are told so that they can wake this phone, and what they say of it (docs/PROTOCOL.md, section 5.16).
 
 use std::time::Duration;
 
@@ -288,6 +288,22 @@ pub(super) fn push_is_due(tx: &Tx<'_>, node: &StoredNode, now: UnixMillis) -> Re
             old || !stored.push.challenge.is_empty()
         }
     })
+}
+
+/// A node's `Hello` says how far it has come; where that is not what we think, it is told again.
+pub(super) fn heard_push(tx: &Tx<'_>, node: &StoredNode, state: WireState) -> Result<(), Error> {
+    let mut stored = tx.push(node.row)?;
+    match (stored.stage, state) {
+        (PushStage::Told, WireState::Confirmed) => stored.stage = PushStage::Confirmed,
+        (PushStage::Told | PushStage::Confirmed, WireState::None)
+        | (PushStage::Confirmed, WireState::Challenged) => stored.stage = PushStage::ToTell,
+        // It says why when it is told the same once more.
+        (PushStage::Told | PushStage::Confirmed, WireState::Dropped) if stored.told.is_some() => {
+            stored.told = None;
+        }
+        _ => return Ok(()),
+    }
+    Ok(tx.put_push(node.row, &stored)?)
 }
 
 fn note_key(push: &mut StoredPush, answer: &Pushing) {

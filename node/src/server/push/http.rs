@@ -2,6 +2,7 @@
 //! the operator's gateway. The connection goes to an address that was checked, and to no other.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -37,7 +38,7 @@ use web_push_native::{Auth, p256::PublicKey};
 
 use crate::{
     config::{Push as PushConfig, PushConfigError},
-    push::{Endpoint, Outcome, Rates, Target, Vapid, bare, is_public},
+    push::{Endpoint, Outcome, Target, Vapid, bare, is_public},
     server::Shared,
     service::{Delivery, Network, PushOffer},
 };
@@ -48,9 +49,10 @@ pub(crate) struct Pushing {
     /// Where push services find the operator.
     contact: String,
     gateway: Option<Uri>,
-    rates: Rates,
+    requests_per_second_per_host: u32,
     test_loopback: bool,
     test_ca: Option<PathBuf>,
+    test_hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl Pushing {
@@ -64,10 +66,10 @@ impl Pushing {
             return Ok(None);
         }
         let checked = config.check()?;
-        if config.test_loopback {
+        if config.is_for_tests() {
             tracing::warn!(
-                "push.test_loopback is on: clients can make this node send requests to services of this machine; it is \
-                 for tests alone"
+                "push.test_loopback, test_ca or test_hosts is set, which is for tests alone: with the first, clients can make \
+                 this node send requests to services of this machine"
             );
         }
         Ok(Some(Self {
@@ -77,9 +79,10 @@ impl Pushing {
                 _ => format!("https://{host}"),
             }),
             gateway: checked.gateway,
-            rates: Rates::per_host(config.requests_per_second_per_host),
+            requests_per_second_per_host: config.requests_per_second_per_host,
             test_loopback: config.test_loopback,
             test_ca: config.test_ca.clone(),
+            test_hosts: config.test_hosts.clone(),
         }))
     }
 
@@ -89,7 +92,7 @@ impl Pushing {
             vapid_key: self.vapid.public(),
             gateway: self.gateway.is_some(),
             loopback: self.test_loopback,
-            rates: self.rates,
+            requests_per_second_per_host: self.requests_per_second_per_host,
         }
     }
 }
@@ -246,10 +249,13 @@ impl Sender {
     ) -> Result<Vec<SocketAddr>, Outcome> {
         let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => lookup_host((host, port))
-                .await
-                .map_err(|_| LATER)?
-                .collect(),
+            Err(_) => match self.pushing.test_hosts.get(host) {
+                Some(ips) => ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+                None => lookup_host((host, port))
+                    .await
+                    .map_err(|_| LATER)?
+                    .collect(),
+            },
         };
         let may_go = |ip: IpAddr| {
             let here = ip.is_loopback() && self.pushing.test_loopback;

@@ -63,8 +63,15 @@ struct Latest {
     origin: u32,
 }
 
-/// What to answer, and up to where that is known.
-pub(super) type Known = (Standing, u64);
+/// What to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) standing: Standing,
+    /// Up to where in the log that is known.
+    pub(super) end: u64,
+    /// How many addresses were looked at for it.
+    pub(super) addresses: usize,
+}
 
 impl Index {
     /// An empty one, of a log that ends at `end`, for so many clients.
@@ -118,19 +125,21 @@ impl Index {
         mut latest: impl FnMut(u32) -> Result<u64, E>,
     ) -> Result<Known, E> {
         let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        {
+        let emptied = {
             let mut state = self.state();
             // Another question of the same client was waiting before.
             if let Some(known) = state.look(ticket) {
                 return Ok(known);
             }
             state.journal = Some(Journal::default());
-        }
+            state.make_room(self.most_clients, self.most_addresses)
+        };
+        // A lot to take apart, and nobody has to wait for it.
+        drop(emptied);
         let read = self.read(client, &mut latest);
         let mut state = self.state();
         let journal = state.journal.take().unwrap_or_default();
         let (client, addresses) = read?;
-        let emptied = state.make_room(self.most_clients, self.most_addresses);
         for (row, position) in addresses {
             state.addresses.entry(row).or_insert(Latest {
                 position,
@@ -143,15 +152,11 @@ impl Index {
         }
         // Read before its leases changed, perhaps.
         let known = if journal.forgotten.contains(&ticket.client) {
-            (Standing::Unknown, state.end)
+            state.unknown()
         } else {
             state.clients.insert(ticket.client, client);
-            let unknown = (Standing::Unknown, state.end);
-            state.look(ticket).unwrap_or(unknown)
+            state.look(ticket).unwrap_or(state.unknown())
         };
-        drop(state);
-        // A lot to take apart, and nobody has to wait for it.
-        drop(emptied);
         Ok(known)
     }
 
@@ -187,7 +192,7 @@ impl State {
     fn look(&self, ticket: &Contents) -> Option<Known> {
         let client = self.clients.get(&ticket.client)?;
         if client.binding != ticket.binding || client.addresses.is_empty() {
-            return Some((Standing::Unknown, self.end));
+            return Some(self.unknown());
         }
         let mut standing = Standing::Nothing;
         for row in &client.addresses {
@@ -196,7 +201,19 @@ impl State {
                 standing = Standing::News;
             }
         }
-        Some((standing, self.end))
+        Some(Known {
+            standing,
+            end: self.end,
+            addresses: client.addresses.len(),
+        })
+    }
+
+    fn unknown(&self) -> Known {
+        Known {
+            standing: Standing::Unknown,
+            end: self.end,
+            addresses: 0,
+        }
     }
 
     fn append(&mut self, appended: &Appended) {
@@ -283,14 +300,24 @@ mod tests {
         })
     }
 
-    fn load(index: &Index, who: u64, position: u64, addresses: &[u32], latest: u64) -> Known {
+    fn look(index: &Index, ticket: &Contents) -> Option<(Standing, u64)> {
+        index.look(ticket).map(|known| (known.standing, known.end))
+    }
+
+    fn load(
+        index: &Index,
+        who: u64,
+        position: u64,
+        addresses: &[u32],
+        latest: u64,
+    ) -> (Standing, u64) {
         let known = index.load(
             &ticket(who, position),
             || Ok::<_, Infallible>(client(addresses)),
             |_| Ok(latest),
         );
         let Ok(known) = known;
-        known
+        (known.standing, known.end)
     }
 
     fn append(index: &Index, address: u32, position: u64, origin: u64) {
@@ -305,19 +332,19 @@ mod tests {
     #[test]
     fn news_is_what_others_published_after_the_ticket() {
         let index = Index::new(10, 100);
-        assert!(index.look(&ticket(1, 10)).is_none());
+        assert!(look(&index, &ticket(1, 10)).is_none());
         assert_eq!(load(&index, 1, 10, &[7, 8], 9), (Standing::Nothing, 10));
-        assert_eq!(index.look(&ticket(1, 8)), Some((Standing::News, 10)));
+        assert_eq!(look(&index, &ticket(1, 8)), Some((Standing::News, 10)));
         // Own ones, and others' at other addresses.
         append(&index, 7, 11, 1);
         append(&index, 9, 12, 2);
         append(&index, 7, 13, 1);
-        assert_eq!(index.look(&ticket(1, 10)), Some((Standing::Nothing, 13)));
+        assert_eq!(look(&index, &ticket(1, 10)), Some((Standing::Nothing, 13)));
         // With one of somebody else in between.
         append(&index, 7, 14, 2);
         append(&index, 7, 15, 1);
-        assert_eq!(index.look(&ticket(1, 13)), Some((Standing::News, 15)));
-        assert_eq!(index.look(&ticket(1, 14)), Some((Standing::Nothing, 15)));
+        assert_eq!(look(&index, &ticket(1, 13)), Some((Standing::News, 15)));
+        assert_eq!(look(&index, &ticket(1, 14)), Some((Standing::Nothing, 15)));
         assert_eq!(load(&index, 2, 14, &[7], 0), (Standing::News, 15));
     }
 
@@ -329,19 +356,18 @@ mod tests {
             binding: 6,
             ..ticket(1, 10)
         };
-        assert_eq!(index.look(&other), Some((Standing::Unknown, 10)));
+        assert_eq!(look(&index, &other), Some((Standing::Unknown, 10)));
         assert_eq!(load(&index, 2, 10, &[], 0).0, Standing::Unknown);
-        let gone = index.load(
-            &ticket(3, 10),
-            || Ok::<_, Infallible>(None),
-            |_| Ok(0),
+        let gone = index.load(&ticket(3, 10), || Ok::<_, Infallible>(None), |_| Ok(0));
+        assert_eq!(
+            gone.map(|known| (known.standing, known.end)),
+            Ok((Standing::Unknown, 10))
         );
-        assert_eq!(gone, Ok((Standing::Unknown, 10)));
         // Remembered, so that nobody reads again and again.
-        assert_eq!(index.look(&ticket(3, 10)), Some((Standing::Unknown, 10)));
+        assert_eq!(look(&index, &ticket(3, 10)), Some((Standing::Unknown, 10)));
         index.forget([1, 3].into_iter());
-        assert!(index.look(&ticket(1, 10)).is_none());
-        assert!(index.look(&ticket(3, 10)).is_none());
+        assert!(look(&index, &ticket(1, 10)).is_none());
+        assert!(look(&index, &ticket(3, 10)).is_none());
     }
 
     #[test]
@@ -356,7 +382,10 @@ mod tests {
             },
             |_| Ok(9),
         );
-        assert_eq!(known, Ok((Standing::News, 11)));
+        assert_eq!(
+            known.map(|known| (known.standing, known.end)),
+            Ok((Standing::News, 11))
+        );
         let known = index.load(
             &ticket(2, 11),
             || {
@@ -365,8 +394,11 @@ mod tests {
             },
             |_| Ok(9),
         );
-        assert_eq!(known, Ok((Standing::Unknown, 11)));
-        assert!(index.look(&ticket(2, 11)).is_none(), "read anew");
+        assert_eq!(
+            known.map(|known| (known.standing, known.end)),
+            Ok((Standing::Unknown, 11))
+        );
+        assert!(look(&index, &ticket(2, 11)).is_none(), "read anew");
     }
 
     #[test]
@@ -376,6 +408,15 @@ mod tests {
             assert_eq!(load(&index, who, 10, &[who as u32], 9).0, Standing::Nothing);
             let state = index.state();
             assert!(state.clients.len() <= 4 && state.addresses.len() <= 32);
+        }
+        // A client that shares an address with one that is forgotten for it.
+        for who in 1..=20 {
+            let (mine, ours) = (who as u32, 1_000);
+            assert_eq!(load(&index, who, 10, &[mine, ours], 9).0, Standing::Nothing);
+            assert_eq!(
+                look(&index, &ticket(who, 10)),
+                Some((Standing::Nothing, 10))
+            );
         }
         let many: Vec<u32> = (0..100).collect();
         assert_eq!(load(&index, 101, 10, &many, 9).0, Standing::Nothing);

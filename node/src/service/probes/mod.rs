@@ -9,7 +9,7 @@ mod tickets;
 
 use std::{
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ailurus::{
@@ -23,7 +23,7 @@ use ailurus::{
 use zeroize::Zeroizing;
 
 use self::{
-    index::{Appended, Client, Index},
+    index::{Appended, Client, Index, Known},
     prefixes::Prefixes,
     tickets::{Contents, Tickets},
 };
@@ -66,18 +66,31 @@ impl Probes {
             tickets: Tickets::new(store, node),
             index: Index::new(store.end(), clients),
             // The same after a restart, as tickets outlive it.
-            names: kdf::derive(store.cursor_key().expose(), "ailurus/node/ticket-names", &[]),
+            names: kdf::derive(
+                store.cursor_key().expose(),
+                "ailurus/node/ticket-names",
+                &[],
+            ),
             generation: *store.generation(),
         }
     }
 
+    fn prefixes(&self) -> MutexGuard<'_, Prefixes> {
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes in what was committed, while nobody else commits.
     pub(super) fn committed(&self, stored: &[Stored], end: u64) {
+        // Mostly many in a row are by one client.
+        let mut last: Option<(Pseudonym, u64)> = None;
         let appended = stored.iter().filter_map(|stored| {
+            let known = last.filter(|(client, _)| *client == stored.origin);
+            let (_, origin) =
+                *last.insert(known.unwrap_or_else(|| (stored.origin, self.client(&stored.origin))));
             Some(Appended {
                 address: u32::try_from(stored.address_row).ok()?,
                 position: stored.position,
-                origin: self.client(&stored.origin),
+                origin,
             })
         });
         self.index.committed(appended, end);
@@ -94,7 +107,12 @@ impl Probes {
     }
 
     /// A ticket of a client that knows all up to `position`.
-    fn ticket(&self, client: &Pseudonym, registration: &Registration, position: u64) -> Option<Ticket> {
+    fn ticket(
+        &self,
+        client: &Pseudonym,
+        registration: &Registration,
+        position: u64,
+    ) -> Option<Ticket> {
         let contents = Contents {
             registration: registration.row,
             client: self.client(client),
@@ -104,10 +122,11 @@ impl Probes {
         self.tickets.seal(&self.tickets.fresh().ticket, &contents)
     }
 
-    fn answer(&self, waiting: &Waiting, (standing, end): (Standing, u64)) -> Probed {
+    fn answer(&self, waiting: &Waiting, known: &Known) -> Probed {
+        let standing = known.standing;
         let mut next = waiting.contents;
         if standing == Standing::Nothing {
-            next.position = next.position.max(end);
+            next.position = next.position.max(known.end);
         }
         let fresh = self.tickets.fresh();
         match self.tickets.seal(&fresh.ticket, &next) {
@@ -146,11 +165,8 @@ impl Service {
     /// The same as far as memory goes.
     pub(crate) fn probe(&self, from: IpAddr, now: UnixMillis, datagram: &[u8]) -> Probed {
         let probes = &self.probes;
-        let allowed = {
-            let mut prefixes = probes.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
-            prefixes.take(Network::around(from), now)
-        };
-        if !allowed {
+        let network = Network::around(from);
+        if !probes.prefixes().take(network, now) {
             self.metrics.probes_limited.inc();
             return Probed::Silent;
         }
@@ -160,8 +176,12 @@ impl Service {
         };
         match probes.index.look(&waiting.contents) {
             Some(known) => {
-                self.metrics.count_probe(known.0);
-                probes.answer(&waiting, known)
+                self.metrics.count_probe(known.standing);
+                let more = known.addresses / ADDRESSES_PER_UNIT;
+                if more > 0 {
+                    probes.prefixes().charge(network, now, more as u64);
+                }
+                probes.answer(&waiting, &known)
             }
             None => Probed::Load(Box::new(waiting)),
         }
@@ -184,7 +204,10 @@ impl Service {
                 }
                 let rows = reader.leased_rows(registration.row, now)?;
                 // Rows are counted from one and reach no such number.
-                let rows = rows.into_iter().map(u32::try_from).collect::<Result<_, _>>();
+                let rows = rows
+                    .into_iter()
+                    .map(u32::try_from)
+                    .collect::<Result<_, _>>();
                 Ok::<_, StoreError>(rows.ok().map(|addresses| Client {
                     binding: probes.binding(&registration),
                     addresses,
@@ -196,8 +219,8 @@ impl Service {
         });
         match known {
             Ok(known) => {
-                self.metrics.count_probe(known.0);
-                match probes.answer(waiting, known) {
+                self.metrics.count_probe(known.standing);
+                match probes.answer(waiting, &known) {
                     Probed::Answer(answer) => Some(answer),
                     Probed::Silent | Probed::Load(_) => None,
                 }
@@ -224,6 +247,9 @@ impl Service {
         }
     }
 }
+
+/// So many addresses of a client cost its network one poll by datagram more.
+const ADDRESSES_PER_UNIT: usize = 32;
 
 /// A question whose ticket was sealed here, asked by somebody who knows its secret.
 fn open(tickets: &Tickets, datagram: &[u8]) -> Option<Waiting> {

@@ -57,6 +57,15 @@ impl Prefixes {
         true
     }
 
+    /// Takes so many more, which may leave a debt.
+    pub(super) fn charge(&mut self, network: Network, now: UnixMillis, units: u64) {
+        let now = now.as_millis().saturating_mul(1_000);
+        let price = self.interval.saturating_mul(units);
+        if let Some(slot) = self.slot(network, now) {
+            slot.whole_at = slot.whole_at.max(now).saturating_add(price);
+        }
+    }
+
     fn slot(&mut self, network: Network, now: u64) -> Option<&mut Slot> {
         let hash = self.hasher.hash_one(network);
         let tag = (hash >> 32) as u32;
@@ -95,9 +104,7 @@ mod tests {
     }
 
     fn taken(prefixes: &mut Prefixes, network: Network, now: UnixMillis, tries: usize) -> usize {
-        (0..tries)
-            .filter(|_| prefixes.take(network, now))
-            .count()
+        (0..tries).filter(|_| prefixes.take(network, now)).count()
     }
 
     #[test]
@@ -109,6 +116,18 @@ mod tests {
         assert_eq!(taken(&mut prefixes, network(1), later, 1_000), 50);
         let hour = NOW.after(Duration::from_secs(3_600));
         assert_eq!(taken(&mut prefixes, network(1), hour, 1_000), 250);
+    }
+
+    #[test]
+    fn what_costs_more_is_charged() {
+        let mut prefixes = Prefixes::new(100, 250);
+        prefixes.charge(network(1), NOW, 200);
+        assert_eq!(taken(&mut prefixes, network(1), NOW, 1_000), 50);
+        // A debt is never longer than an allowance.
+        prefixes.charge(network(1), NOW, 1_000_000);
+        assert_eq!(taken(&mut prefixes, network(1), NOW, 1), 0);
+        let later = NOW.after(Duration::from_secs(1));
+        assert_eq!(taken(&mut prefixes, network(1), later, 1_000), 100);
     }
 
     #[test]

@@ -146,11 +146,7 @@ impl Sealing {
         }
     }
 
-    fn open(
-        &self,
-        node: &NodeKey,
-        ticket: &[u8; TICKET_LEN],
-    ) -> Option<(Contents, TicketSecret)> {
+    fn open(&self, node: &NodeKey, ticket: &[u8; TICKET_LEN]) -> Option<(Contents, TicketSecret)> {
         let text = self.aead.open_prefixed(node.as_bytes(), ticket).ok()?;
         let ([registration, client, binding, position], []) = text.as_chunks::<8>() else {
             return None;
@@ -214,7 +210,7 @@ mod tests {
         position: 10,
     };
 
-    fn tickets(node: u8) -> (tempfile::TempDir, Store, Tickets) {
+    fn fresh(node: u8) -> (tempfile::TempDir, Store, Tickets) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("node.db")).expect("a database");
         let tickets = Tickets::new(&store, NodeKey::from_bytes([node; 32]));
@@ -224,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_here_for_two_days_and_after_a_restart() {
-        let (_folder, store, tickets) = tickets(1);
+        let (_folder, store, tickets) = fresh(1);
         let ticket = tickets
             .seal(&tickets.fresh().ticket, &CONTENTS)
             .expect("a key");
@@ -243,19 +239,19 @@ mod tests {
 
     #[test]
     fn another_node_does_not_open_it_though_it_had_the_same_keys() {
-        let (_folder, store, tickets) = tickets(1);
+        let (_folder, store, tickets) = fresh(1);
         let ticket = tickets
             .seal(&tickets.fresh().ticket, &CONTENTS)
             .expect("a key");
         let copy = Tickets::new(&store, NodeKey::from_bytes([2; 32]));
         assert!(copy.open(ticket.sealed.as_bytes()).is_none());
-        let (_other, _store, other) = super::tests::tickets(1);
+        let (_other, _store, other) = fresh(1);
         assert!(other.open(ticket.sealed.as_bytes()).is_none());
     }
 
     #[test]
     fn every_ticket_and_secret_is_another() {
-        let (_folder, _store, tickets) = tickets(1);
+        let (_folder, _store, tickets) = fresh(1);
         let mut seen = std::collections::HashSet::new();
         for _ in 0..1_000 {
             let ticket = tickets

@@ -10,6 +10,7 @@ public final class AppLifecycle {
     /// The client that it keeps.
     public let client: Client
 
+    private let onBackground: @MainActor @Sendable (Client) async -> Void
     private var foreground: Bool
     private var works = 0
     /// How the client was left; nothing if that failed.
@@ -17,9 +18,14 @@ public final class AppLifecycle {
     private var last: Task<Void, Never>?
     private var observers: [Observers] = []
 
-    /// Make one when the client was opened.
-    public init(client: Client) {
+    /// Make one when the client was opened. `onBackground` is called whenever the app goes to the background, with time to
+    /// finish: the place for ``BackgroundRefresh/schedule(for:)``. The client may be suspended by then.
+    public init(
+        client: Client,
+        onBackground: @escaping @MainActor @Sendable (Client) async -> Void = { _ in }
+    ) {
         self.client = client
+        self.onBackground = onBackground
         foreground = UIApplication.shared.applicationState != .background
         observers = [
             Observers([UIApplication.willEnterForegroundNotification]) { [weak self] in self?.enter(foreground: true) },
@@ -55,6 +61,7 @@ public final class AppLifecycle {
         client.setAppState(state: .background)
         let settled = settle()
         Task {
+            await onBackground(client)
             await settled.value
             assertion.end()
         }

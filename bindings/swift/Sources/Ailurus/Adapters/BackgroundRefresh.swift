@@ -5,8 +5,9 @@ import Foundation
 /// Syncs in the background when the client wants to and the system lets it.
 ///
 /// Its identifier stands in the app's Info.plist under `BGTaskSchedulerPermittedIdentifiers`, with the background mode
-/// `fetch`. Call ``register()`` before the app has finished launching, and ``schedule(after:)`` when it goes to the
-/// background.
+/// `fetch`. Call ``register()`` before the app has finished launching, and ``schedule(for:)`` when it goes to the
+/// background, as ``AppLifecycle`` tells. The system chooses the time, from what it sees of the person's habits; after the
+/// app was swiped away it gives none until it is opened again.
 @available(iOSApplicationExtension, unavailable)
 public final class BackgroundRefresh: Sendable {
     private let identifier: String
@@ -39,7 +40,15 @@ public final class BackgroundRefresh: Sendable {
         }
     }
 
-    /// Asks for the next wake-up, not before the client wants it. The system may refuse, as it does in the simulator.
+    /// Asks for the next wake-up, as the client's plan has it; none while a person looks. The system may refuse, as it does
+    /// in the simulator.
+    public func schedule(for client: Client) async throws {
+        let plan = try await client.plan()
+        if plan.live { return }
+        try schedule(after: plan.wakeup)
+    }
+
+    /// Asks for a wake-up that is not before this one. Without one, as where there is no network, it is in 15 minutes.
     public func schedule(after wakeup: Wakeup?) throws {
         let request = BGAppRefreshTaskRequest(identifier: identifier)
         request.earliestBeginDate = wakeup?.at ?? Date(timeIntervalSinceNow: Self.interval)
@@ -55,7 +64,7 @@ public final class BackgroundRefresh: Sendable {
                     // A sync that fails or is cut short is made up for the next time.
                     let synced = try? await client.syncOnce(budget: Self.budget)
                     if let synced { await report(synced) }
-                    return (client.nextWakeup(), synced != nil)
+                    return (try? await client.nextWakeup(), synced != nil)
                 }
             } catch {
                 done = false

@@ -2,7 +2,7 @@
 import Foundation
 import UIKit
 
-/// Tells a client how the battery is, as long as this object is held.
+/// Tells a client how the battery is, and whether low power mode is on, as long as this object is held.
 @MainActor
 public final class PowerWatcher {
     private let observers: Observers
@@ -29,7 +29,10 @@ extension PowerState {
             // The system says -1 where it does not know.
             batteryPercent: level < 0 ? nil : UInt8(min(100, (level * 100).rounded())),
             charging: device.batteryState == .charging || device.batteryState == .full,
-            saver: ProcessInfo.processInfo.isLowPowerModeEnabled
+            saver: ProcessInfo.processInfo.isLowPowerModeEnabled,
+            // iOS tells neither: it chooses by itself when background work runs.
+            doze: false,
+            bucket: .active
         )
     }
 }

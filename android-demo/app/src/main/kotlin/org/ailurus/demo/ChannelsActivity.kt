@@ -47,6 +47,10 @@ class ChannelsActivity : Screen() {
     }
 
     override fun onOptionsItemSelected(item: MenuItem): Boolean {
+        if (item.itemId == R.id.battery) {
+            startActivity(Intent(this, BatteryActivity::class.java))
+            return true
+        }
         if (item.itemId == R.id.settings) {
             startActivity(Intent(this, SettingsActivity::class.java))
             return true

@@ -48,12 +48,7 @@ open class DemoApp : Application() {
     override fun onCreate() {
         super.onCreate()
         notifications = Notifications(this)
-        appState = AppStateWatcher(this) { state ->
-            val client = profile.client.value
-            if (state == AppState.BACKGROUND && client != null) {
-                scheduler.schedule(client)
-            }
-        }
+        appState = AppStateWatcher(this) { replan() }
         scope.launch { profile.client.filterNotNull().collect(::attach) }
     }
 
@@ -70,8 +65,8 @@ open class DemoApp : Application() {
 
     /** The client lives as long as the process, and so do these. */
     private fun attach(client: Client) {
-        NetworkWatcher(this, client)
-        PowerWatcher(this, client)
+        NetworkWatcher(this, client) { replan() }
+        PowerWatcher(this, client) { replan() }
         appState.attach(client)
         val announcer = Announcer(client).also { announcer = it }
         scope.launch {
@@ -84,6 +79,18 @@ open class DemoApp : Application() {
                     // The library's messages hold no secret.
                     Log.w(TAG, "an event was not announced: ${exception.message}")
                 }
+            }
+        }
+    }
+
+    /** Plans the next poll; none while a person looks. */
+    private fun replan() {
+        scope.launch {
+            val client = profile.client.value ?: return@launch
+            try {
+                scheduler.schedule(client)
+            } catch (exception: AilurusException) {
+                Log.w(TAG, "the next poll could not be planned: ${exception.message}")
             }
         }
     }

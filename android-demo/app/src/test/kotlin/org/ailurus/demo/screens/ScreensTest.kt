@@ -15,10 +15,12 @@ import android.graphics.Canvas
 import android.net.Uri
 import android.os.Looper
 import android.view.View
+import android.view.ViewGroup
 import android.view.WindowManager
 import android.widget.Button
 import android.widget.EditText
 import android.widget.ListView
+import android.widget.RadioButton
 import android.widget.TextView
 import java.io.ByteArrayOutputStream
 import java.io.File
@@ -28,8 +30,11 @@ import org.ailurus.AccessKind
 import org.ailurus.AppState
 import org.ailurus.Client
 import org.ailurus.LinkInfo
+import org.ailurus.Preference
 import org.ailurus.android.PollJobService
 import org.ailurus.android.PollScheduler
+import org.ailurus.demo.BarView
+import org.ailurus.demo.BatteryActivity
 import org.ailurus.demo.ChannelsActivity
 import org.ailurus.demo.ChatActivity
 import org.ailurus.demo.DemoApp
@@ -52,6 +57,7 @@ import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNotEquals
+import org.junit.Assert.assertSame
 import org.junit.Assert.assertTrue
 import org.junit.Before
 import org.junit.Test
@@ -181,7 +187,27 @@ class ScreensTest {
             node.link in settings.find<TextView>(R.id.nodes).text && settings.find<TextView>(R.id.storage).text.isNotEmpty()
         }
         settings.picture("settings$suffix")
+        battery(suffix)
         runBlocking { bob.shutdown() }
+    }
+
+    /** From the list's menu: today's usage as bars, the plan in words, and the user's choice. */
+    private fun battery(suffix: String) {
+        val list = open(ChannelsActivity::class.java)
+        shadowOf(list).clickMenuItem(R.id.battery)
+        val battery = open(BatteryActivity::class.java, shadowOf(list).nextStartedActivity)
+        val chart = battery.find<ViewGroup>(R.id.chart)
+        wait("what was spent") { chart.childCount > 0 }
+        assertEquals("the longest bar is first", 1f, chart.getChildAt(0).find<BarView>(R.id.bar).share)
+        assertTrue(battery.find<TextView>(R.id.today).text.any(Char::isDigit))
+        val words = battery.find<TextView>(R.id.plan).text.lines()
+        assertTrue("$words", words.size >= 2)
+        val client = app.profile.client.value!!
+        assertTrue(battery.find<RadioButton>(R.id.balanced).isChecked)
+        battery.picture("battery$suffix")
+        battery.find<RadioButton>(R.id.frugal).performClick()
+        wait("the choice") { client.preference() == Preference.FRUGAL }
+        battery.finish()
     }
 
     /** The link that is on the screen, read from the picture of it. */
@@ -235,12 +261,14 @@ class ScreensTest {
         runBlocking { bob.say("hello Alice") }
         val jobs = app.getSystemService(JobScheduler::class.java)!!
         alice.setAppState(AppState.BACKGROUND)
-        app.scheduler.schedule(alice)
+        runBlocking { app.scheduler.schedule(alice) }
         val planned = jobs.getPendingJob(PollScheduler.JOB_ID)!!
         assertTrue(planned.isPersisted)
         assertTrue("${planned.minLatencyMillis}", planned.minLatencyMillis in 60_000L..3_600_000L)
         assertEquals("a deadline starts it without a network", 0L, planned.maxExecutionDelayMillis)
         assertEquals(JobInfo.NETWORK_TYPE_ANY, planned.networkType)
+        runBlocking { app.scheduler.schedule(alice) }
+        assertSame("a job that fits is left alone", planned, jobs.getPendingJob(PollScheduler.JOB_ID))
         jobs.cancelAll()
 
         val service = Robolectric.buildService(PollService::class.java).create().get()

@@ -9,15 +9,23 @@ import org.ailurus.Client
 import org.ailurus.NetworkKind
 import org.ailurus.NetworkState
 
-/** Tells a client what the phone is connected by, from now until it is closed. Close it before the client. */
-public class NetworkWatcher(context: Context, private val client: Client) : AutoCloseable {
+/**
+ * Tells a client what the phone is connected by, from now until it is closed. Close it before the client.
+ *
+ * @param onChange called after the client was told something new: the moment to plan polls ([PollScheduler]).
+ */
+public class NetworkWatcher @JvmOverloads constructor(
+    context: Context,
+    private val client: Client,
+    private val onChange: (NetworkState) -> Unit = {},
+) : AutoCloseable {
     private val connectivity = context.service<ConnectivityManager>()
     private var told: NetworkState? = null
     private var closed = false
 
     private val callback = object : ConnectivityManager.NetworkCallback() {
         override fun onCapabilitiesChanged(network: Network, capabilities: NetworkCapabilities) {
-            tell(connection(capabilities))
+            tell(connectivity.connection(capabilities))
         }
 
         override fun onLost(network: Network) {
@@ -52,22 +60,33 @@ public class NetworkWatcher(context: Context, private val client: Client) : Auto
             told = state
             client.setNetwork(state)
         }
+        onChange(state)
     }
+}
 
-    private fun connection(capabilities: NetworkCapabilities) = Connection(
-        wifi = capabilities.hasTransport(NetworkCapabilities.TRANSPORT_WIFI),
-        cellular = capabilities.hasTransport(NetworkCapabilities.TRANSPORT_CELLULAR),
-        metered = !capabilities.hasCapability(NetworkCapabilities.NET_CAPABILITY_NOT_METERED),
-        roaming = roaming(capabilities),
-    )
+/** What the phone is connected by now. */
+internal fun Context.networkNow(): NetworkState {
+    val connectivity = service<ConnectivityManager>()
+    val network = connectivity.activeNetwork ?: return networkState(null)
+    val capabilities = connectivity.getNetworkCapabilities(network)
+    // There is one that Android has not described yet.
+        ?: return NetworkState(NetworkKind.OTHER, metered = false, roaming = false)
+    return networkState(connectivity.connection(capabilities))
+}
 
-    private fun roaming(capabilities: NetworkCapabilities): Boolean {
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) {
-            return !capabilities.hasCapability(NetworkCapabilities.NET_CAPABILITY_NOT_ROAMING)
-        }
-        @Suppress("DEPRECATION") // There is no other way before API 28.
-        return connectivity.activeNetworkInfo?.isRoaming == true
+private fun ConnectivityManager.connection(capabilities: NetworkCapabilities) = Connection(
+    wifi = capabilities.hasTransport(NetworkCapabilities.TRANSPORT_WIFI),
+    cellular = capabilities.hasTransport(NetworkCapabilities.TRANSPORT_CELLULAR),
+    metered = !capabilities.hasCapability(NetworkCapabilities.NET_CAPABILITY_NOT_METERED),
+    roaming = roaming(capabilities),
+)
+
+private fun ConnectivityManager.roaming(capabilities: NetworkCapabilities): Boolean {
+    if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) {
+        return !capabilities.hasCapability(NetworkCapabilities.NET_CAPABILITY_NOT_ROAMING)
     }
+    @Suppress("DEPRECATION") // There is no other way before API 28.
+    return activeNetworkInfo?.isRoaming == true
 }
 
 /** A network as Android describes it. One through a VPN has the transports below it too. */

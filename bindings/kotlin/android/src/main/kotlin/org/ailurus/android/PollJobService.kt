@@ -4,6 +4,7 @@ import android.app.job.JobParameters
 import android.app.job.JobService
 import android.util.Log
 import java.time.Duration
+import java.time.Instant
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -70,18 +71,26 @@ public abstract class PollJobService : JobService() {
             jobFinished(parameters, false)
             return false
         }
-        val report = client.syncOnce(budget.coerceIn(Duration.ofSeconds(1), LONGEST))
-        onPolled(client, report)
+        tellState(this, client)
+        // A job that waited for a network asks whether anything is due now.
+        if (parameters.extras?.containsKey(PollScheduler.AT) != false || isDue(client)) {
+            val report = client.syncOnce(budget.coerceIn(Duration.ofSeconds(1), LONGEST))
+            onPolled(client, report)
+        }
         // A job that is planned while it runs is stopped, so this one ends first.
         jobFinished(parameters, false)
         plan(client)
         return false
     }
 
+    private suspend fun isDue(client: Client): Boolean = client.nextWakeup()?.let { it.at <= Instant.now() } ?: false
+
     /** What goes wrong here must not end the job a second time. The app plans anew when it goes to the background. */
-    private fun plan(client: Client) {
+    private suspend fun plan(client: Client) {
         try {
             scheduler().schedule(client)
+        } catch (exception: CancellationException) {
+            throw exception
         } catch (exception: Exception) {
             Log.w(TAG, "the next poll could not be planned: ${exception.message}")
         }

@@ -1,0 +1,3 @@
+#![no_main]
+
+ailurus_fuzz::fuzz!("push");
