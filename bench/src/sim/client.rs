@@ -133,6 +133,7 @@ impl Client {
             leases: self.leases_due(index, channels, now).next().is_some(),
             releases: false,
             announces: !self.untold(index, channels, &network.kept, now).is_empty(),
+            push: false,
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -155,6 +156,8 @@ impl Client {
                         return Ok(None);
                     }
                 }
+                // These phones are woken by nobody.
+                Step::Push => talk.pushed(),
                 Step::Announce => {
                     if !self.announce(index, node, &session, channels, network, now)? {
                         return Ok(None);
