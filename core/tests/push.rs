@@ -276,3 +276,17 @@ fn what_every_node_would_refuse_is_an_error_here() {
     let shown = format!("{:?}", gateway("fcm", "secret-token"));
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn another_phone_that_a_backup_was_restored_on_is_not_woken() {
+    let (mut alice, folder) = phone(&[link(1)]);
+    confirmed(&mut alice, &node());
+    let backup = folder.path().join("backup");
+    alice.store().export(&backup, "passphrase").unwrap();
+    let path = folder.path().join("restored.db");
+    let key = StorageKey::from_bytes([2; 32]);
+    let mut restored = Engine::import(&backup, "passphrase", &path, &key).unwrap();
+    assert_eq!(state(&mut restored), PushState::Off);
+    assert!(!restored.push_available().unwrap());
+    assert_eq!(state(&mut alice), PushState::Confirmed);
+}

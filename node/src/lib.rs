@@ -48,6 +48,6 @@ pub use operator::{
     InvitationRow, InvitationStatus, Kept, OnProgress, Operator, OperatorError, PeerNode, Progress,
     Restored, Revocation, Revoked, Status, Subtree, Terms, restore,
 };
-pub use peers::{Wire, WireEnd, Wires};
+pub use peers::{Pushes, Wire, WireEnd, Wires};
 pub use service::{Network, Offered, PushOffer, Service, Session};
 pub use store::{Expired, Store, StoreError};

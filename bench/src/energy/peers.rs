@@ -14,9 +14,7 @@ use super::{
 
 /// A policy of others.
 pub struct Peer {
-    /// What it is called in rows.
-    pub name: &'static str,
-    /// What it is called in a picture.
+    /// What it is called.
     pub title: &'static str,
     /// Where the interval comes from.
     pub source: &'static str,
@@ -147,7 +145,6 @@ const TLS: u32 = TCP + 22;
 
 /// The policy that ratios are against.
 pub const CONVERSATIONS: Peer = Peer {
-    name: "conversations",
     title: "Conversations (XMPP), 4.5 min",
     source: "blog.wirelessmoves.com/?p=14067: server keep-alive 270 s, the most that one carrier allowed",
     packets: "an XMPP ping of 60 bytes and its answer, in TLS",
@@ -162,7 +159,6 @@ pub const CONVERSATIONS: Peer = Peer {
 /// All of them.
 pub const PEERS: [&Peer; 9] = [
     &Peer {
-        name: "simplex",
         title: "SimpleX, 30 s",
         source: "simplexmq 92598c2, Transport/KeepAlive.hs:28 and Client.hs:430; simplex-messaging.md:407",
         packets: "a TCP probe and its ACK; every 10 minutes and for each message a block of 16,384 bytes each way",
@@ -173,7 +169,6 @@ pub const PEERS: [&Peer; 9] = [
         block: Some(SMP_BLOCK),
     },
     &Peer {
-        name: "ntfy",
         title: "ntfy, 45 s",
         source: "ntfy server's keepalive-interval; blog.wirelessmoves.com/?p=14067",
         packets: "a line of JSON of 60 bytes in TLS and a TCP ACK",
@@ -184,7 +179,6 @@ pub const PEERS: [&Peer; 9] = [
         block: None,
     },
     &Peer {
-        name: "xmtp",
         title: "XMTP, 45 s",
         source: "libxmtp a53a97e, crates/xmtp_api_grpc/src/grpc_client/native.rs:29",
         packets: "HTTP/2 PING frames of 17 bytes in TLS",
@@ -196,7 +190,6 @@ pub const PEERS: [&Peer; 9] = [
         block: None,
     },
     &Peer {
-        name: "signal",
         title: "Signal without push, 55 s",
         source: "Signal-Android issues 9729 and 6732: WebSocket keep-alive 55 s, two sockets",
         packets: "a request of 40 bytes and its answer of 20 in TLS, on both sockets at the same moment",
@@ -208,7 +201,6 @@ pub const PEERS: [&Peer; 9] = [
     },
     &CONVERSATIONS,
     &Peer {
-        name: "deltachat-idle",
         title: "Delta Chat, IDLE 5 min",
         source: "chatmail core 4888889, src/imap/idle.rs (the server's own pings every 2 min are left out)",
         packets: "DONE and IDLE, 12 bytes each, and their answers of 40, in TLS",
@@ -220,7 +212,6 @@ pub const PEERS: [&Peer; 9] = [
         block: None,
     },
     &Peer {
-        name: "redpanda-ping",
         title: "redPanda 2015, ping 9 min",
         source: "redPandaj of 2015, Settings.pingDelay 540 s",
         packets: "a ping and a pong of 1 byte over TCP",
@@ -231,7 +222,6 @@ pub const PEERS: [&Peer; 9] = [
         block: None,
     },
     &Peer {
-        name: "redpanda-poll",
         title: "redPanda today, poll 30 s",
         source: "redpanda_light_client.dart e5227c76: mailbox poll 30 s when idle (its pings of every peer, 30 s too, are left out)",
         packets: "one signed question of 200 bytes for three mailboxes, and empty answers",
@@ -245,7 +235,6 @@ pub const PEERS: [&Peer; 9] = [
         block: None,
     },
     &Peer {
-        name: "deltachat-poll",
         title: "Delta Chat, poll 15 min",
         source: "deltachat-android 7a1b15a, ApplicationContext.java:355: WorkManager, 15 min",
         packets: "TCP, TLS resumed, IMAP login and SELECT: 6 round trips, 2 kB sent and 3 kB received",
@@ -272,19 +261,19 @@ mod tests {
 
     #[test]
     fn nothing_but_keepalives_costs_what_the_literature_says() {
-        for (name, wakeups, charge) in [
-            ("conversations", 13, 10.6),
-            ("simplex", 119, 96.0),
-            ("deltachat-poll", 3, 2.4),
+        for (title, wakeups, charge) in [
+            ("Conversations (XMPP), 4.5 min", 13, 10.6),
+            ("SimpleX, 30 s", 119, 96.0),
+            ("Delta Chat, poll 15 min", 3, 2.4),
         ] {
-            let peer = PEERS.iter().find(|peer| peer.name == name).unwrap();
+            let peer = PEERS.iter().find(|peer| peer.title == title).unwrap();
             let course = peer.run(&[], HOUR);
             let spent = LTE_2012.spend(&course.packets, HOUR);
-            assert_eq!(spent.wakeups.len(), wakeups, "{name}");
+            assert_eq!(spent.wakeups.len(), wakeups, "{title}");
             let charge_here = spent.total.mah();
             // 16 KiB blocks and several round trips cost a little more.
             let more = charge_here / charge;
-            assert!((0.95..1.1).contains(&more), "{name}: {charge_here}");
+            assert!((0.95..1.1).contains(&more), "{title}: {charge_here}");
         }
     }
 
@@ -306,7 +295,7 @@ mod tests {
     fn a_poll_brings_what_came_before_it() {
         let peer = PEERS
             .iter()
-            .find(|peer| peer.name == "deltachat-poll")
+            .find(|peer| peer.title == "Delta Chat, poll 15 min")
             .unwrap();
         let messages = [Message {
             at: Duration::from_secs(901),

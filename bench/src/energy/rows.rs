@@ -10,7 +10,7 @@ use ailurus_bench::harness::{
 
 use super::{
     course::{Course, Outcome},
-    ours::{self, BALANCED, FRUGAL, Node, Os, POLICIES, PUSHED, Policy, Scene},
+    ours::{self, BALANCED, FRUGAL, Node, Os, PUSHED, Policy, Scene},
     peers::CONVERSATIONS,
     radio::LTE,
     trace::FAMILY,
@@ -203,6 +203,7 @@ const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ours::POLICIES;
 
     #[test]
     fn each_budget_is_kept() {
@@ -237,7 +238,7 @@ mod tests {
             ours::run(&scene, &POLICIES).unwrap()
         };
         for ((real, light), policy) in run(Node::Real).iter().zip(run(Node::Light)).zip(POLICIES) {
-            assert_eq!(real.delays.len(), messages.len(), "{}", policy.name);
+            assert_eq!(real.delays.len(), messages.len(), "{}", policy.title);
             let median = |course: &Course| Outcome::of(course, &LTE, DAY);
             let (real, light) = (median(real), median(&light));
             for (real, light, part) in [
@@ -251,7 +252,7 @@ mod tests {
                 ),
             ] {
                 let off = real / light - 1.0;
-                assert!(off.abs() < part, "{}: {real} or {light}", policy.name);
+                assert!(off.abs() < part, "{}: {real} or {light}", policy.title);
             }
         }
     }

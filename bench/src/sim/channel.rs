@@ -1,19 +1,42 @@
 //! Channels: real keys and signatures, and who has which message.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use ailurus::{
-    channel::{Access, AddressKeys, Envelope, Epoch, Kind, NewChannel},
-    crypto::SigningKey,
+    channel::{Access, AddressKeys, Envelope, Epoch, Kind, NewChannel, delegation_statement},
+    crypto::{AccessKey, NodeKey, SigningKey},
     wire::{limits::MAX_PEERS, time::UnixMillis},
 };
 
 use super::{Failure, random::Random};
 
+/// What all members derive alike for an epoch.
+pub struct Keys {
+    pub address: AddressKeys,
+    pub access: AccessKey,
+    signing: SigningKey,
+    /// The access key's word for each node.
+    delegations: HashMap<usize, [u8; 64]>,
+}
+
+impl Keys {
+    /// The word that a node may register the address at others until then, in Unix seconds, always the same.
+    pub fn delegation(&mut self, number: usize, node: &NodeKey, until: u64) -> [u8; 64] {
+        let address = &self.address;
+        *self.delegations.entry(number).or_insert_with(|| {
+            let statement = delegation_statement(node, &address.address, until);
+            address.access.sign(&statement)
+        })
+    }
+}
+
 /// A channel and all that was ever said in it.
 pub struct Channel {
     access: Access,
-    epochs: HashMap<Epoch, (AddressKeys, SigningKey)>,
+    epochs: HashMap<Epoch, Keys>,
     /// Clients, in the order in which they joined.
     pub members: Vec<usize>,
     /// Nodes in its link.
@@ -22,7 +45,37 @@ pub struct Channel {
     pub named: Vec<usize>,
     /// What was said, by number.
     pub messages: Vec<Message>,
+    /// For each member, when each message arrived, by number.
+    pub arrivals: Vec<Vec<Option<UnixMillis>>>,
+    /// Any number that is its own.
+    spread: u64,
     last: UnixMillis,
+}
+
+/// The channels of one client, while it has them for itself.
+pub struct Channels<'a>(BTreeMap<usize, MutexGuard<'a, Channel>>);
+
+impl<'a> Channels<'a> {
+    /// Those with these numbers.
+    pub fn of(all: &'a [Mutex<Channel>], numbers: impl Iterator<Item = usize>) -> Self {
+        let locked = numbers.filter_map(|number| {
+            let channel = all.get(number)?.lock();
+            Some((number, channel.unwrap_or_else(PoisonError::into_inner)))
+        });
+        Self(locked.collect())
+    }
+
+    /// One to look at.
+    pub fn see(&self, number: usize) -> Result<&Channel, Failure> {
+        let channel = self.0.get(&number);
+        Ok(channel.ok_or("a phone looks at what it is no member of")?)
+    }
+
+    /// One to change.
+    pub fn change(&mut self, number: usize) -> Result<&mut Channel, Failure> {
+        let channel = self.0.get_mut(&number);
+        Ok(channel.ok_or("a phone changes what it is no member of")?)
+    }
 }
 
 /// A message as the world knows it.
@@ -41,6 +94,8 @@ impl Channel {
         Self {
             access: NewChannel::create(epoch, random.entropy()).access,
             epochs: HashMap::new(),
+            arrivals: vec![Vec::new(); members.len()],
+            spread: random.number(),
             members,
             hints,
             named: Vec::new(),
@@ -67,17 +122,25 @@ impl Channel {
                 peers.push(*peer);
             }
         }
+        // As on phones: another order is no news.
+        peers.sort_unstable();
         peers
     }
 
-    /// What each member holds.
-    pub fn access(&self) -> &Access {
-        &self.access
+    /// Any number that is the channel's own.
+    pub fn spread(&self) -> u64 {
+        self.spread
     }
 
-    /// The keys of an epoch's address.
-    pub fn keys(&mut self, epoch: Epoch) -> Result<&AddressKeys, Failure> {
-        Ok(&self.both(epoch)?.0)
+    /// A message reached a member.
+    pub fn arrived(&mut self, member: usize, number: usize, now: UnixMillis) {
+        let Some(arrived) = self.arrivals.get_mut(member) else {
+            return;
+        };
+        if arrived.len() <= number {
+            arrived.resize(number + 1, None);
+        }
+        arrived[number].get_or_insert(now);
     }
 
     /// A member writes something at `now`.
@@ -94,13 +157,13 @@ impl Channel {
         let mut body = [0; BODY];
         random.entropy().fill(&mut body[NUMBER..BODY.min(64)]);
         body[..NUMBER].copy_from_slice(&(number as u64).to_be_bytes());
-        let (keys, blinded) = self.both(Epoch::of(time))?;
+        let keys = self.keys(Epoch::of(time))?;
         let envelope = Envelope::sign(
-            keys.address,
+            keys.address.address,
             time,
             Kind::Message,
             &body,
-            blinded,
+            &keys.signing,
             random.entropy(),
         )?;
         self.messages.push(Message {
@@ -111,18 +174,21 @@ impl Channel {
         Ok((number, envelope))
     }
 
-    fn both(&mut self, epoch: Epoch) -> Result<&(AddressKeys, SigningKey), Failure> {
-        if !self.epochs.contains_key(&epoch) {
-            let keys = self.access.address_keys(epoch)?;
-            let blinded = self
-                .access
-                .blinded_signing(epoch)?
-                .ok_or("a channel cannot be written to")?;
-            self.epochs.insert(epoch, (keys, blinded));
-        }
-        self.epochs
-            .get(&epoch)
-            .ok_or_else(|| "an epoch has no keys".into())
+    /// The keys of an epoch.
+    pub fn keys(&mut self, epoch: Epoch) -> Result<&mut Keys, Failure> {
+        Ok(match self.epochs.entry(epoch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let address = self.access.address_keys(epoch)?;
+                let signing = self.access.blinded_signing(epoch)?;
+                new.insert(Keys {
+                    access: address.access.public(),
+                    address,
+                    signing: signing.ok_or("a channel cannot be written to")?,
+                    delegations: HashMap::new(),
+                })
+            }
+        })
     }
 }
 

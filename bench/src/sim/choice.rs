@@ -40,6 +40,13 @@ impl Choice {
         self.chooser.add(link, Origin::Link);
     }
 
+    /// All nodes that it will ever know.
+    pub fn known(&self) -> Vec<usize> {
+        let mut known: Vec<usize> = self.numbers.values().copied().collect();
+        known.sort_unstable();
+        known
+    }
+
     /// What to do now.
     pub fn plan(&mut self, now: UnixMillis) -> Plan {
         self.chooser.choose(now);

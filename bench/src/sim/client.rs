@@ -1,10 +1,10 @@
 //! Light clients: the real chooser, leases and conversation, without a database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ailurus::{
-    channel::{Envelope, Epoch, Introduction, NodeLink, delegation_statement, lease_statement},
-    crypto::{HolderSecret, PseudonymSecret},
+    channel::{Envelope, Epoch, Introduction, NodeLink, lease_statement},
+    crypto::{HolderSecret, Pseudonym, PseudonymSecret},
     sync::{
         leases,
         outbox::copies_wanted,
@@ -24,8 +24,8 @@ use bytes::Bytes;
 
 use super::{
     Failure,
-    channel::{Channel, number_of},
-    node::{Asker, Node},
+    channel::{Channels, number_of},
+    node::Node,
     random::Random,
 };
 
@@ -36,6 +36,8 @@ pub struct Client {
     /// By whom it came to a node, where it came by somebody.
     pub introductions: HashMap<usize, (Introduction, HolderSecret)>,
     pub outbox: Vec<Waiting>,
+    /// Any number that is its own.
+    pub spread: u64,
     /// Mean time between two polls, in milliseconds.
     pub rhythm: f64,
     pub random: Random,
@@ -58,14 +60,17 @@ pub struct Membership {
 
 /// What a client has at a node.
 pub struct Seat {
-    pseudonym: PseudonymSecret,
+    pseudonym: Pseudonym,
     cursor: Bytes,
-    leases: HashSet<(usize, Epoch)>,
+    leases: BTreeSet<(usize, Epoch)>,
     /// The node has counted its introduction.
     counted: bool,
     /// What the node was told of other nodes, by lease.
-    told: HashMap<(usize, Epoch), Vec<usize>>,
+    told: BTreeMap<(usize, Epoch), Vec<usize>>,
 }
+
+/// A lease of which a node is to be told, with the other nodes that serve its address.
+type Untold = ((usize, Epoch), Vec<usize>);
 
 /// A message on its way out.
 pub struct Waiting {
@@ -78,6 +83,8 @@ pub struct Waiting {
 /// What a conversation brought.
 #[derive(Default)]
 pub struct Brought {
+    /// It came to its end; else the node is down, refuses, or the connection broke.
+    pub answered: bool,
     /// Numbers of messages by address, new or not.
     pub received: Vec<(Bytes, Vec<usize>)>,
     /// Channel and number of messages that a node has now.
@@ -94,45 +101,46 @@ impl Client {
     pub fn has_work(
         &self,
         node: usize,
-        channels: &[Channel],
+        channels: &Channels<'_>,
         kept: &[usize],
         now: UnixMillis,
-    ) -> bool {
-        self.leases_due(node, channels, now).next().is_some()
-            || self.waits_for(node)
-            || !self.untold(node, channels, kept, now).is_empty()
+    ) -> Result<bool, Failure> {
+        Ok(self.waits_for(node)
+            || !self.leases_due(node, channels, now)?.is_empty()
+            || !self.untold(node, channels, kept, now)?.is_empty())
     }
 
-    /// Talks with a node as the real client does: leases, then a sync, then what waits. `None` if it does not answer.
+    /// Talks with a node as the real client does: leases, then a sync, then what waits.
     pub fn talk(
         &mut self,
         index: usize,
         node: &mut Node,
-        channels: &mut [Channel],
+        channels: &mut Channels<'_>,
         network: &Network<'_>,
         now: UnixMillis,
-    ) -> Result<Option<Brought>, Failure> {
+    ) -> Result<Brought, Failure> {
+        let mut brought = Brought::default();
         if !node.is_up() {
-            return Ok(None);
+            return Ok(brought);
         }
         let seat = self.seats.entry(index).or_insert_with(|| Seat {
-            pseudonym: PseudonymSecret::random(self.random.entropy()),
+            pseudonym: PseudonymSecret::random(self.random.entropy()).public(),
             cursor: Bytes::new(),
-            leases: HashSet::new(),
+            leases: BTreeSet::new(),
             counted: false,
-            told: HashMap::new(),
+            told: BTreeMap::new(),
         });
         let session = Session {
-            pseudonym: seat.pseudonym.public(),
+            pseudonym: seat.pseudonym,
             early: false,
             network: None,
             exporter: Some(ailurus::crypto::entropy::array(self.random.entropy())),
         };
-        let mut brought = Brought::default();
         let mut talk = Conversation::new(Work {
-            leases: self.leases_due(index, channels, now).next().is_some(),
+            leases: !self.leases_due(index, channels, now)?.is_empty(),
             releases: false,
-            announces: !self.untold(index, channels, &network.kept, now).is_empty(),
+            announces: !self.untold(index, channels, &network.kept, now)?.is_empty(),
+            push: false,
             outbox: self.waits_for(index),
         });
         let mut steps = 0;
@@ -142,28 +150,32 @@ impl Client {
                 return Err("a conversation does not end".into());
             }
             match talk.next() {
-                Step::Idle => return Ok(Some(brought)),
+                Step::Idle => {
+                    brought.answered = true;
+                    return Ok(brought);
+                }
                 Step::Release => talk.released(),
+                Step::Push => talk.pushed(),
                 Step::Register => {
                     if !self.register(index, node, &session, channels, now, &mut brought)? {
-                        return Ok(None);
+                        return Ok(brought);
                     }
                     talk.registered();
                 }
                 Step::Sync => {
                     if !self.sync(index, node, &session, now, &mut talk, &mut brought)? {
-                        return Ok(None);
+                        return Ok(brought);
                     }
                 }
                 Step::Announce => {
                     if !self.announce(index, node, &session, channels, network, now)? {
-                        return Ok(None);
+                        return Ok(brought);
                     }
                     talk.announced();
                 }
                 Step::Publish => {
                     if !self.publish(index, node, &session, channels, now, &mut brought)? {
-                        return Ok(None);
+                        return Ok(brought);
                     }
                     talk.published();
                 }
@@ -171,48 +183,46 @@ impl Client {
         }
     }
 
-    fn leases_due<'a>(
-        &'a self,
+    fn leases_due(
+        &self,
         node: usize,
-        channels: &'a [Channel],
+        channels: &Channels<'_>,
         now: UnixMillis,
-    ) -> impl Iterator<Item = (usize, Epoch)> + 'a {
+    ) -> Result<Vec<(usize, Epoch)>, Failure> {
         let seat = self.seats.get(&node);
-        let spread = node as u64;
-        self.memberships.iter().flat_map(move |membership| {
+        let of_node = (node as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut due = Vec::new();
+        for membership in &self.memberships {
             let channel = membership.channel;
-            let hash = channels.get(channel).map_or(0, |channel| {
-                u64::from(channel.access().channel_id().as_bytes()[0])
-            });
-            leases::wanted(
-                now,
-                spread.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (hash << 24),
-            )
-            .map(move |epoch| (channel, epoch))
-            .filter(move |lease| seat.is_none_or(|seat| !seat.leases.contains(lease)))
-        })
+            let spread = of_node ^ self.spread ^ channels.see(channel)?.spread();
+            let leases = leases::wanted(now, spread).map(|epoch| (channel, epoch));
+            due.extend(leases.filter(|lease| seat.is_none_or(|seat| !seat.leases.contains(lease))));
+        }
+        Ok(due)
     }
 
     /// Leases of which the node was not told, or of other nodes than now.
     fn untold(
         &self,
         node: usize,
-        channels: &[Channel],
+        channels: &Channels<'_>,
         kept: &[usize],
         now: UnixMillis,
-    ) -> Vec<((usize, Epoch), Vec<usize>)> {
+    ) -> Result<Vec<Untold>, Failure> {
         let Some(seat) = self.seats.get(&node) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let mut untold = Vec::new();
         for lease in &seat.leases {
-            let peers = channels[lease.0].peers(kept, node);
-            let told = seat.told.get(lease);
-            if lease.1.lease_end() > now && told != Some(&peers) {
+            if lease.1.lease_end() <= now {
+                continue;
+            }
+            let peers = channels.see(lease.0)?.peers(kept, node);
+            if seat.told.get(lease) != Some(&peers) {
                 untold.push((*lease, peers));
             }
         }
-        untold
+        Ok(untold)
     }
 
     fn announce(
@@ -220,22 +230,21 @@ impl Client {
         index: usize,
         node: &mut Node,
         session: &Session,
-        channels: &mut [Channel],
+        channels: &mut Channels<'_>,
         network: &Network<'_>,
         now: UnixMillis,
     ) -> Result<bool, Failure> {
-        let due = self.untold(index, channels, &network.kept, now);
+        let due = self.untold(index, channels, &network.kept, now)?;
         for part in due.chunks(MAX_ANNOUNCEMENTS) {
             let mut announcements = Vec::with_capacity(part.len());
             for ((channel, epoch), peers) in part {
-                let keys = channels[*channel].keys(*epoch)?;
+                let keys = channels.change(*channel)?.keys(*epoch)?;
                 let until = epoch.lease_end().as_secs();
-                let statement = delegation_statement(node.key(), &keys.address, until);
                 let links = peers.iter().filter_map(|peer| network.links.get(*peer));
                 announcements.push(Announcement {
-                    address: Bytes::copy_from_slice(keys.address.as_bytes()),
+                    address: Bytes::copy_from_slice(keys.address.address.as_bytes()),
                     until,
-                    delegation: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    delegation: Bytes::copy_from_slice(&keys.delegation(index, node.key(), until)),
                     peers: links.map(NodeLink::to_hint).collect(),
                     ..Announcement::default()
                 });
@@ -243,7 +252,7 @@ impl Client {
             let request = Request {
                 kind: Some(Kind::Announce(Announce { announcements })),
             };
-            if node.ask(Asker::Client, session, now, request).is_none() {
+            if node.ask(session, now, request).is_none() {
                 return Ok(false);
             }
             if let Some(seat) = self.seats.get_mut(&index) {
@@ -264,11 +273,11 @@ impl Client {
         index: usize,
         node: &mut Node,
         session: &Session,
-        channels: &mut [Channel],
+        channels: &mut Channels<'_>,
         now: UnixMillis,
         brought: &mut Brought,
     ) -> Result<bool, Failure> {
-        let due: Vec<_> = self.leases_due(index, channels, now).collect();
+        let due = self.leases_due(index, channels, now)?;
         let exporter = session.exporter.unwrap_or_default();
         let counted = self.seats.get(&index).is_some_and(|seat| seat.counted);
         let introduction = match self.introductions.get(&index).filter(|_| !counted) {
@@ -278,21 +287,21 @@ impl Client {
         for part in due.chunks(MAX_LEASES) {
             let mut leases = Vec::with_capacity(part.len());
             for (channel, epoch) in part {
-                let keys = channels[*channel].keys(*epoch)?;
+                let keys = channels.change(*channel)?.keys(*epoch)?;
                 let end = epoch.lease_end().as_secs();
                 let statement = lease_statement(
                     &exporter,
                     node.key().as_bytes(),
                     session.pseudonym.as_bytes(),
-                    &keys.address,
+                    &keys.address.address,
                     end,
                 );
                 leases.push(Lease {
-                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
+                    blinded_key: Bytes::copy_from_slice(keys.address.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.as_bytes()),
                     epoch: epoch.number(),
                     lease_end: end,
-                    proof: Bytes::copy_from_slice(&keys.access.sign(&statement)),
+                    proof: Bytes::copy_from_slice(&keys.address.access.sign(&statement)),
                     ..Lease::default()
                 });
             }
@@ -302,7 +311,7 @@ impl Client {
                     introduction: introduction.clone(),
                 })),
             };
-            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+            let Some(answers) = node.ask(session, now, request) else {
                 return Ok(false);
             };
             for answer in answers.into_iter().filter_map(|answer| answer.kind) {
@@ -352,7 +361,7 @@ impl Client {
                 follow: false,
             })),
         };
-        let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+        let Some(answers) = node.ask(session, now, request) else {
             return Ok(false);
         };
         for answer in answers.into_iter().filter_map(|answer| answer.kind) {
@@ -392,26 +401,41 @@ impl Client {
         index: usize,
         node: &mut Node,
         session: &Session,
-        channels: &mut [Channel],
+        channels: &mut Channels<'_>,
         now: UnixMillis,
         brought: &mut Brought,
     ) -> Result<bool, Failure> {
+        // Those of one address together, in the order in which they were written.
+        let mut groups: BTreeMap<(usize, Epoch), Vec<&mut Waiting>> = BTreeMap::new();
         for waiting in &mut self.outbox {
-            if waiting.at.contains(&index) {
-                continue;
+            if !waiting.at.contains(&index) {
+                let epoch = Epoch::of(waiting.envelope.header().time);
+                let group = groups.entry((waiting.channel, epoch)).or_default();
+                group.push(waiting);
             }
-            let epoch = Epoch::of(waiting.envelope.header().time);
-            let keys = channels[waiting.channel].keys(epoch)?;
-            let time = waiting.envelope.header().time;
+        }
+        for ((channel, epoch), mut group) in groups {
+            let keys = channels.change(channel)?.keys(epoch)?;
+            let mut items = Vec::with_capacity(group.len());
+            let mut base = None;
+            let mut before = UnixMillis::default();
+            for waiting in &group {
+                let time = waiting.envelope.header().time;
+                if base.is_none() {
+                    (base, before) = (Some(time), time);
+                }
+                items.push(waiting.envelope.to_item(before));
+                before = time;
+            }
             let request = Request {
                 kind: Some(Kind::Publish(Publish {
-                    blinded_key: Bytes::copy_from_slice(keys.blinded.as_bytes()),
-                    access_key: Bytes::copy_from_slice(keys.access.public().as_bytes()),
-                    base_time_ms: time.as_millis(),
-                    items: vec![waiting.envelope.to_item(time)],
+                    blinded_key: Bytes::copy_from_slice(keys.address.blinded.as_bytes()),
+                    access_key: Bytes::copy_from_slice(keys.access.as_bytes()),
+                    base_time_ms: base.unwrap_or_default().as_millis(),
+                    items,
                 })),
             };
-            let Some(answers) = node.ask(Asker::Client, session, now, request) else {
+            let Some(answers) = node.ask(session, now, request) else {
                 return Ok(false);
             };
             // Now and then the connection breaks before the answer: the phone will send it again.
@@ -419,13 +443,22 @@ impl Client {
                 return Ok(false);
             }
             for answer in answers.into_iter().filter_map(|answer| answer.kind) {
-                if let response::Kind::Published(published) = answer {
-                    match published.refusals.first() {
-                        None => {
-                            waiting.at.push(index);
-                            brought.acknowledged.push((waiting.channel, waiting.number));
-                        }
-                        Some(refusal) => brought.refused = Some(refusal.reason()),
+                let response::Kind::Published(published) = answer else {
+                    continue;
+                };
+                let refused: HashSet<usize> = published
+                    .refusals
+                    .iter()
+                    .map(|refusal| refusal.index as usize)
+                    .collect();
+                if let Some(refusal) = published.refusals.first() {
+                    brought.refused = Some(refusal.reason());
+                }
+                for (place, waiting) in group.iter_mut().enumerate() {
+                    if !refused.contains(&place) {
+                        waiting.at.push(index);
+                        let acknowledged = (waiting.channel, waiting.number);
+                        brought.acknowledged.push(acknowledged);
                     }
                 }
             }

@@ -8,10 +8,13 @@ mod channel;
 mod choice;
 mod client;
 mod node;
+mod phone;
 mod report;
+mod settle;
+mod turns;
 mod world;
 
-use std::process::ExitCode;
+use std::{num::NonZeroUsize, process::ExitCode, thread::available_parallelism};
 
 use clap::Parser;
 
@@ -47,6 +50,9 @@ struct Cli {
     /// Share of the nodes that fail on a day
     #[arg(long, default_value_t = 0.1)]
     fail_rate: f64,
+    /// Processors to use; the outcome does not depend on it [default: all]
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -66,7 +72,11 @@ fn main() -> ExitCode {
         "seed {}: {} nodes, {} clients, {} channels, {} days, {} of the nodes fail on a day",
         scale.seed, scale.nodes, scale.clients, scale.channels, scale.days, scale.fail_rate
     );
-    let report = match world::run(scale) {
+    let threads = cli
+        .threads
+        .or_else(|| available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN);
+    let report = match world::run(scale, threads) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("ailurus-sim: {error}");

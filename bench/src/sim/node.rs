@@ -1,19 +1,20 @@
 //! Super nodes: the real service over a real database, and a process that can die.
 
 use std::{
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use ailurus::{
-    channel::NodeLink,
+    channel::{Address, NodeLink},
     crypto::{NodeKey, NodeSecret},
     wire::{
-        node::{Request, Response},
+        node::{Request, Response, request},
         time::UnixMillis,
     },
 };
-use ailurus_node::{Limits, Service, Session, Store, Wires};
+use ailurus_node::{Limits, Pushes, Service, Session, Store, Wires};
 use prost::Message as _;
 
 use super::{Failure, random::Random};
@@ -38,19 +39,13 @@ pub struct Traffic {
     pub peers: u64,
 }
 
-/// Who asks: a person's phone or another node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
-    Client,
-    Peer,
-}
-
 impl Node {
     /// A running node with an empty database.
     pub fn start(
         number: usize,
         limits: Limits,
         folder: &Path,
+        now: UnixMillis,
         random: &mut Random,
     ) -> Result<Self, Failure> {
         let secret = NodeSecret::random(random.entropy());
@@ -67,7 +62,7 @@ impl Node {
             traffic: Traffic::default(),
         };
         std::fs::create_dir_all(&node.folder)?;
-        node.restart()?;
+        node.restart(now)?;
         Ok(node)
     }
 
@@ -86,6 +81,13 @@ impl Node {
         self.service.as_ref()
     }
 
+    /// What its database takes.
+    pub fn disk_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let sizes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len()));
+        sizes.sum()
+    }
+
     /// It dies; what was committed stays on its disk.
     pub fn kill(&mut self) {
         self.service = None;
@@ -101,18 +103,53 @@ impl Node {
     }
 
     /// It runs again.
-    pub fn restart(&mut self) -> Result<(), Failure> {
+    pub fn restart(&mut self, now: UnixMillis) -> Result<(), Failure> {
+        if self.is_up() {
+            return Ok(());
+        }
         let store = Store::open(&self.folder.join("node.db"))?;
         let service = Service::new(Arc::new(store), self.limits.clone(), *self.link.key());
         self.service = Some(Arc::new(service));
-        self.wires = Some(Wires::new(*self.link.key()));
+        self.wires = Some(Wires::new(*self.link.key(), now));
         Ok(())
     }
 
-    /// Its answers to a request; none if it is down.
+    /// What it pushes to another node with these links; none if it is down.
+    pub fn push(&mut self, follower: &Wires) -> Option<Pushes> {
+        let pushes = self.wires.as_ref()?.pushes(self.link.key(), follower);
+        let bytes: usize = pushes.frames().iter().map(Response::encoded_len).sum();
+        self.traffic.peers += bytes as u64;
+        Some(pushes)
+    }
+
+    /// Dials others; `covered` is what they have leased here. Reconciles from `later` on.
+    pub fn plan(
+        &mut self,
+        now: UnixMillis,
+        later: UnixMillis,
+        covered: &HashMap<NodeKey, HashSet<Address>>,
+    ) -> Result<(), Failure> {
+        if let (Some(service), Some(wires)) = (&self.service, &mut self.wires) {
+            wires.plan(service, now, later, covered)?;
+        }
+        Ok(())
+    }
+
+    /// Says on its link to another node what there is to say.
+    pub fn exchange(&mut self, other: &mut Self, now: UnixMillis) -> Result<(), Failure> {
+        if let (Some(service), Some(wires)) = (&self.service, &mut self.wires) {
+            let pushes = other.push(wires);
+            let key = *other.key();
+            wires.exchange(service, now, &key, pushes, |session, requests| {
+                other.answer_peer(session, now, requests)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Its answers to a phone; none if it is down.
     pub fn ask(
         &mut self,
-        asker: Asker,
         session: &Session,
         now: UnixMillis,
         request: Request,
@@ -123,14 +160,36 @@ impl Node {
         if let Some(wires) = &mut self.wires {
             wires.offer(&offered, now);
         }
-        bytes += answers
-            .iter()
-            .map(prost::Message::encoded_len)
-            .sum::<usize>();
-        match asker {
-            Asker::Client => self.traffic.clients += bytes as u64,
-            Asker::Peer => self.traffic.peers += bytes as u64,
-        }
+        bytes += answers.iter().map(Response::encoded_len).sum::<usize>();
+        self.traffic.clients += bytes as u64;
+        Some(answers)
+    }
+
+    /// Its answers to another node, which asks much at once; none if it is down.
+    fn answer_peer(
+        &mut self,
+        session: &Session,
+        now: UnixMillis,
+        mut requests: Vec<Request>,
+    ) -> Option<Vec<Response>> {
+        let service = self.service.as_ref()?;
+        let mut bytes: usize = requests.iter().map(Request::encoded_len).sum();
+        let follows = matches!(
+            requests.as_slice(),
+            [Request {
+                kind: Some(request::Kind::Sync(_))
+            }]
+        );
+        let answers = match requests.pop() {
+            Some(request) if follows => service.handle(session, now, request),
+            last => {
+                requests.extend(last);
+                let requests = requests.into_iter().map(|request| (*session, request));
+                service.handle_all(requests.collect(), now)
+            }
+        };
+        bytes += answers.iter().map(Response::encoded_len).sum::<usize>();
+        self.traffic.peers += bytes as u64;
         Some(answers)
     }
 

@@ -13,8 +13,6 @@ pub struct Report {
     /// Messages that a node acknowledged, and those that no node has taken yet.
     pub acknowledged: u64,
     pub waiting: u64,
-    /// Messages that were lost with every node that had them.
-    pub lost_with_nodes: u64,
     /// From writing to the member's phone, in minutes: mostly sleep.
     pub delay_minutes: Percentiles,
     /// From the member's first complete poll after the acknowledgement, in minutes: what the network adds, where nodes
@@ -35,6 +33,8 @@ pub struct Report {
     pub accused: u64,
     pub seconds: f64,
     pub peak_megabytes: f64,
+    /// What the nodes' databases take at the end: memory too, where they lie in it.
+    pub disk_megabytes: f64,
 }
 
 /// How large the world is, and its chances.
@@ -62,8 +62,8 @@ impl Report {
             self.owed
         );
         println!(
-            "messages             {} acknowledged, {} waiting, {} gone with every node that had them",
-            self.acknowledged, self.waiting, self.lost_with_nodes
+            "messages             {} acknowledged, {} waiting",
+            self.acknowledged, self.waiting
         );
         self.delay_minutes.print("delay, minutes");
         self.late_minutes.print("late, minutes");
@@ -79,8 +79,8 @@ impl Report {
             self.failures, self.nodes_emptied, self.evictions, self.refusals, self.accused
         );
         println!(
-            "run                  {:.0} s, {:.0} MB at most",
-            self.seconds, self.peak_megabytes
+            "run                  {:.0} s, {:.0} MB at most, and {:.0} MB of databases",
+            self.seconds, self.peak_megabytes, self.disk_megabytes
         );
     }
 }

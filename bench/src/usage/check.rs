@@ -233,7 +233,7 @@ fn switches(process: u32) -> Result<u64, Failure> {
     Ok(sum)
 }
 
-/// How often something happened after silence. Wake-ups lie seconds apart, also by a fast clock.
+/// How often something happened after silence. Wake-ups lie at least two seconds apart, also by the fast clock.
 fn bursts(times: &[Instant]) -> u64 {
     let mut count = 0;
     let mut last: Option<Instant> = None;
@@ -248,7 +248,8 @@ fn bursts(times: &[Instant]) -> u64 {
 
 fn compare(what: &str, ledger: u64, outside: u64) -> bool {
     let off = ledger as f64 / (outside as f64).max(1.0) - 1.0;
-    let agrees = off.abs() <= TOLERANCE;
+    // One wake-up of a few may lie on either side of the beginning or the end.
+    let agrees = off.abs() <= TOLERANCE || ledger.abs_diff(outside) <= 1;
     println!(
         "{what:<24} ledger {ledger:>8}, outside {outside:>8}, {:+.1} %{}",
         off * 100.0,
@@ -262,7 +263,8 @@ const LEAST_WAKEUPS: u64 = 10;
 /// Until everything is quiet.
 const REST: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
-const SILENCE: Duration = Duration::from_millis(800);
+/// A timer that was given up meanwhile still wakes the process a second later.
+const SILENCE: Duration = Duration::from_millis(1_500);
 /// By the fast clock, on average.
 const BETWEEN_MESSAGES: Duration = Duration::from_secs(40 * 60);
 
@@ -274,7 +276,7 @@ mod tests {
     fn bursts_are_told_apart_by_silence() {
         let start = Instant::now();
         let at = |millis: u64| start + Duration::from_millis(millis);
-        let times = [at(0), at(500), at(1_200), at(2_500), at(2_510), at(9_000)];
+        let times = [at(0), at(500), at(1_200), at(2_800), at(2_810), at(9_000)];
         assert_eq!(bursts(&times), 3);
         assert_eq!(bursts(&[]), 0);
     }
@@ -283,5 +285,6 @@ mod tests {
     fn a_tenth_is_tolerated() {
         assert!(compare("test", 100, 100) && compare("test", 100, 91) && compare("test", 91, 100));
         assert!(!compare("test", 100, 89) && !compare("test", 0, 100));
+        assert!(compare("test", 5, 6) && !compare("test", 5, 7));
     }
 }

@@ -33,6 +33,9 @@ impl Namespace {
         let mut device = named(DEVICE);
         device.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
         control(&tun, libc::TUNSETIFF, &device)?;
+        // The kernel would look for routers.
+        std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
         configure("lo", None)?;
         configure(DEVICE, Some(address))?;
         Ok((Self { file, address }, tun))

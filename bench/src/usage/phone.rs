@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead as _, Write as _},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use ailurus::{
 };
 use ailurus_bench::{harness::Failure, random::Random};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
 
 use super::clock::Faster;
 
@@ -45,13 +49,13 @@ pub fn play(arguments: &[PathBuf], times: u32) -> Result<(), Failure> {
     };
     let (node, link) = (line()?, line()?);
     // A thread of the pool that ends would be a wake-up of the process.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .thread_keep_alive(Duration::from_secs(86_400))
         .enable_all()
         .build()?;
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    runtime.block_on(async {
+    let (stop, stopped) = mpsc::channel();
+    let client = runtime.block_on(async {
         let options = Options {
             clock: Arc::new(clock),
             ..Options::default()
@@ -69,38 +73,39 @@ pub fn play(arguments: &[PathBuf], times: u32) -> Result<(), Failure> {
         for _ in 0..SETTLING {
             client.poll().await?;
         }
-        tell(counted(&client, 0, 0)?)?;
-        std::thread::spawn(move || {
-            // Whatever comes, also the end of stdin.
-            let _ = line();
-            let _ = stop.send(());
-        });
-        live(&client, &clock, stopped).await
-    })
+        Ok::<_, Failure>(client)
+    })?;
+    tell(counted(&client, 0, 0)?)?;
+    std::thread::spawn(move || {
+        // Whatever comes, also the end of stdin.
+        let _ = line();
+        let _ = stop.send(());
+    });
+    let told = live(&client, &clock, &runtime, &stopped)?;
+    tell(told)?;
+    runtime.block_on(client.shutdown());
+    Ok(())
 }
 
-async fn live(
+/// Waits without the runtime, whose timers wake the process every four seconds: an app is woken by its platform.
+fn live(
     client: &Client,
     clock: &Faster,
-    mut stopped: tokio::sync::oneshot::Receiver<()>,
-) -> Result<(), Failure> {
+    runtime: &Runtime,
+    stopped: &mpsc::Receiver<()>,
+) -> Result<Counted, Failure> {
     let mut random = Random::new(1, 0);
     let (mut messages, mut woken) = (0, 0);
     loop {
         let wakeup = client.next_wakeup().ok_or("a phone online has a plan")?;
         let at = wakeup.at.after(wakeup.slack.mul_f64(random.unit()));
-        tokio::select! {
-            _ = &mut stopped => {
-                tell(counted(client, messages, woken)?)?;
-                client.shutdown().await;
-                return Ok(());
-            }
-            () = tokio::time::sleep(clock.until(at.max(clock.now()))) => {
-                let report = client.sync_once(BUDGET).await?;
-                messages += report.messages.len() as u64;
-                woken += 1;
-            }
+        let wait = clock.until(at.max(clock.now()));
+        if !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout)) {
+            return counted(client, messages, woken);
         }
+        let report = runtime.block_on(client.sync_once(BUDGET))?;
+        messages += report.messages.len() as u64;
+        woken += 1;
     }
 }
 

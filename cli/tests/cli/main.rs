@@ -10,6 +10,7 @@ mod epochs;
 mod inspect;
 mod nodes;
 mod profile;
+mod push;
 mod spending;
 #[cfg(unix)]
 mod terminal;

@@ -170,7 +170,8 @@ impl Client {
     }
 
     /// Has a super node wake this phone no more. Needs no network: the target is forgotten here, and the node told at the
-    /// next contact. Idempotent.
+    /// next contact. Idempotent. A node that is removed is not told any more: there the app ends the subscription itself,
+    /// which the node learns from the push service.
     ///
     /// # Errors
     /// [`Error::UnknownNode`].

@@ -1,6 +1,7 @@
 //! What has a time: from when it is useful, by when it must be done, and on which network.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::wire::time::UnixMillis;
 
@@ -77,11 +78,11 @@ impl Dues {
     }
 
     /// The clock was set back: nothing is further away than before.
-    pub(super) fn shift(&mut self, back: impl Fn(UnixMillis) -> UnixMillis) {
+    pub(super) fn set_back(&mut self, by: Duration) {
         for task in self.0.values_mut() {
-            task.due.from = back(task.due.from);
-            task.due.by = back(task.due.by);
-            task.tried = back(task.tried);
+            task.due.from = task.due.from.before(by);
+            task.due.by = task.due.by.before(by);
+            task.tried = task.tried.before(by);
         }
     }
 }

@@ -59,8 +59,8 @@ impl Habits {
     }
 
     /// The clock was set back.
-    pub(super) fn shift(&mut self, back: impl Fn(UnixMillis) -> UnixMillis) {
-        self.seen = back(self.seen);
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.seen = self.seen.before(by);
     }
 
     fn forget(&mut self, now: UnixMillis) {

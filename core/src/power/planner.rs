@@ -483,13 +483,12 @@ impl Power {
         let by = self.seen.since(now);
         // Callers read the clock at slightly different moments.
         if by > JITTER {
-            let back = |time: UnixMillis| time.before(by);
-            self.asked = back(self.asked);
-            self.ran = self.ran.map(back);
-            self.plentiful = self.plentiful.map(back);
-            self.habits.shift(back);
-            self.pushes.shift(back);
-            self.dues.shift(back);
+            self.asked = self.asked.before(by);
+            self.ran = self.ran.map(|ran| ran.before(by));
+            self.plentiful = self.plentiful.map(|since| since.before(by));
+            self.habits.set_back(by);
+            self.pushes.set_back(by);
+            self.dues.set_back(by);
             self.seen = now;
         }
         self.seen = self.seen.max(now);

@@ -43,8 +43,9 @@ impl Pushes {
         gap.max(self.at.after(TOKEN.saturating_sub(self.credit)))
     }
 
-    pub(super) fn shift(&mut self, back: impl Fn(UnixMillis) -> UnixMillis) {
-        self.at = back(self.at);
+    /// The clock was set back.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.at = self.at.before(by);
     }
 
     fn refill(&mut self, now: UnixMillis) {

@@ -83,6 +83,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets push by all nodes.
+    pub fn forget_pushes(&self) -> Result<(), StoreError> {
+        self.transaction.execute("DELETE FROM pushes", [])?;
+        Ok(())
+    }
+
     /// The node has lost what it was told: it is told again.
     pub fn forget_told_push(&self, node: NodeRow) -> Result<(), StoreError> {
         self.transaction.execute(

@@ -110,6 +110,22 @@ fn delegations() {
 }
 
 #[test]
+fn pushes() {
+    for case in cases("push.json") {
+        let (input, output) = (&case["input"], &case["output"]);
+        let mut payload = match input["node_key"].as_str() {
+            None => vec![1],
+            Some(_) => {
+                let parts = ["node_key", "challenge"].map(|name| bytes(&input[name]));
+                [&[2][..], &parts.concat()].concat()
+            }
+        };
+        payload.resize(64, 0);
+        assert_eq!(payload, bytes(&output["payload"]));
+    }
+}
+
+#[test]
 fn records() {
     let mut keys = Vec::new();
     for case in cases("record.json") {

@@ -31,6 +31,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("delegation.json", nodes::delegation()),
         ("record.json", nodes::record()),
         ("probe.json", probes::probe()),
+        ("push.json", nodes::push()),
         ("framing.json", transport::framing()),
         ("requests.json", transport::requests()),
         ("batch.json", transport::batch()),

@@ -1,7 +1,10 @@
 //! Introductions, invitations, delegations and DHT records.
 
 use ailurus::{
-    channel::{Introduction, Invitation, delegation_statement, record::own_slot},
+    channel::{
+        Introduction, Invitation, PushChallenge, PushMessage, delegation_statement,
+        record::own_slot,
+    },
     crypto::{HolderSecret, SeededEntropy},
 };
 use prost::Message as _;
@@ -97,6 +100,31 @@ pub fn delegation() -> Value {
             }),
             json!({ "statement": hex(statement), "delegation": hex(keys.access.sign(&statement)) }),
         )],
+    )
+}
+
+pub fn push() -> Value {
+    let challenge = PushMessage::Challenge {
+        node: fixed::node().public(),
+        challenge: PushChallenge::from_bytes([0x88; 16]),
+    };
+    document(
+        "What a node sends by push (PROTOCOL.md section 5.16), before encryption.",
+        vec![
+            vector(
+                "a wake-up",
+                json!({}),
+                json!({ "payload": hex(PushMessage::Wakeup.to_bytes()) }),
+            ),
+            vector(
+                "a challenge",
+                json!({
+                    "node_key": fixed::node().public().to_string(),
+                    "challenge": hex([0x88; 16]),
+                }),
+                json!({ "payload": hex(challenge.to_bytes()) }),
+            ),
+        ],
     )
 }
 

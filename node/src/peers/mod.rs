@@ -17,5 +17,5 @@ pub(crate) use self::{
 };
 pub use self::{
     wire::{Wire, WireEnd},
-    wires::Wires,
+    wires::{Pushes, Wires},
 };

@@ -1,11 +1,12 @@
 //! A link by function calls: two services without a network, for simulations.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ailurus::{
+    channel::Address,
     crypto::{NodeKey, Pseudonym},
     wire::{
-        node::{Request, request},
+        node::{Request, Response, request},
         time::UnixMillis,
     },
 };
@@ -16,7 +17,7 @@ use crate::{
     store::{Delegation, StoreError},
 };
 
-/// One node's link to another whose service is at hand. What the other pushes comes with each [`Wire::run`].
+/// One node's link to another whose service is at hand. Nothing is pushed on it but by [`crate::Wires`].
 pub struct Wire {
     link: Link,
     session: Session,
@@ -76,6 +77,24 @@ impl Wire {
         self.link.offer(stored, now);
     }
 
+    /// Takes in what the other node pushed, and that some passed this one by.
+    pub(super) fn pushed(&mut self, frames: Vec<Response>, missed: bool, now: UnixMillis) {
+        if missed {
+            self.link.fell_behind(now);
+        }
+        for frame in frames {
+            self.link.pushed(now, frame);
+        }
+    }
+
+    pub(super) fn registered(&self) -> HashSet<Address> {
+        self.link.registered().copied().collect()
+    }
+
+    pub(super) fn reconcile_not_before(&mut self, time: UnixMillis) {
+        self.link.reconcile_not_before(time);
+    }
+
     pub(super) fn end(&self) -> Option<&End> {
         self.link.end()
     }
@@ -99,22 +118,34 @@ impl Wire {
         &mut self,
         service: &Service,
         now: UnixMillis,
-        mut other: impl FnMut(&Session, Request) -> Vec<ailurus::wire::node::Response>,
+        mut other: impl FnMut(&Session, Request) -> Vec<Response>,
+    ) -> Result<Option<WireEnd>, StoreError> {
+        self.run_together(service, now, |session, requests| {
+            let answers = requests.into_iter();
+            answers
+                .flat_map(|request| other(session, request))
+                .collect()
+        })
+    }
+
+    /// As [`Wire::run`], where `other` answers many requests, each with one response but for a `Sync`, which comes alone.
+    pub(super) fn run_together(
+        &mut self,
+        service: &Service,
+        now: UnixMillis,
+        mut other: impl FnMut(&Session, Vec<Request>) -> Vec<Response>,
     ) -> Result<Option<WireEnd>, StoreError> {
         loop {
             let steps = self.link.steps(now)?;
             if steps.is_empty() {
                 return Ok(self.link.end().map(WireEnd::of));
             }
+            let mut asked = Vec::new();
             for step in steps {
                 match step {
-                    Step::Ask(request) => {
-                        for response in other(&self.session, request) {
-                            self.link.answered(now, response);
-                        }
-                    }
+                    Step::Ask(request) => asked.push(request),
                     Step::Follow(request) => {
-                        for response in other(&self.session, once(request)) {
+                        for response in other(&self.session, vec![once(request)]) {
                             self.link.pushed(now, response);
                         }
                     }
@@ -123,6 +154,12 @@ impl Wire {
                         self.link.committed(&responses);
                     }
                 }
+            }
+            if asked.is_empty() {
+                continue;
+            }
+            for response in other(&self.session, asked) {
+                self.link.answered(now, response);
             }
         }
     }

@@ -5,8 +5,9 @@ use std::{collections::VecDeque, time::Duration};
 use ailurus::crypto::Pseudonym;
 
 use super::{
-    bucket::Bucket,
-    plan::{Body, Rates, back_off},
+    outcome::Body,
+    rates::{Bucket, Rates},
+    steady::back_off,
 };
 
 /// A push service.

@@ -12,100 +12,12 @@ use ailurus::{
 
 use super::{
     Host,
-    bucket::{Bucket, Rate},
     host::{Service, Turn},
+    outcome::{Body, Due, Outcome},
+    rates::{Bucket, Rates},
+    steady::{Steady, back_off},
 };
 use crate::service::Network;
-
-/// What a push carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// That there is something new.
-    Wakeup,
-    /// What the client is to bring back, to show that the endpoint is its own.
-    Challenge,
-}
-
-/// A push to be sent now. [`Pushes::done`] is to be told how that went.
-#[derive(Clone, Debug)]
-pub(crate) struct Due {
-    pub(crate) client: Pseudonym,
-    pub(crate) body: Body,
-    host: Host,
-    serial: u64,
-}
-
-/// How a push went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The push service has it.
-    Delivered,
-    /// It may work later, after this time at the earliest.
-    Later(Duration),
-    /// Nothing was sent, as enough was lately. After this time it may be.
-    Wait(Duration),
-    /// There is no such subscription any more.
-    Gone,
-    /// The push service refuses, or sends elsewhere.
-    Refused,
-    /// The endpoint leads to no public address.
-    NotPublic,
-    /// The client has no endpoint any more.
-    Withdrawn,
-}
-
-impl Outcome {
-    /// All that are counted.
-    pub(crate) const LABELS: [&'static str; 5] =
-        ["delivered", "later", "gone", "refused", "not_public"];
-
-    /// As what it is counted; `None` where nothing was sent.
-    pub(crate) fn label(self) -> Option<&'static str> {
-        match self {
-            Self::Delivered => Some("delivered"),
-            Self::Later(_) => Some("later"),
-            Self::Gone => Some("gone"),
-            Self::Refused => Some("refused"),
-            Self::NotPublic => Some("not_public"),
-            Self::Wait(_) | Self::Withdrawn => None,
-        }
-    }
-}
-
-/// How much is sent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rates {
-    /// To one host. To one network (IPv4 /24, IPv6 /48) twice as much, as a name leads anywhere.
-    pub(crate) host: Rate,
-    /// Of these, challenges: strangers choose whom they reach.
-    pub(crate) challenges: Rate,
-}
-
-impl Rates {
-    /// So many a second to one host, in the long run.
-    pub(crate) fn per_host(per_s: u32) -> Self {
-        let per_s = f64::from(per_s.max(1));
-        Self {
-            host: Rate {
-                per_s,
-                burst: per_s * 5.0,
-            },
-            challenges: Rate {
-                per_s: (per_s / 10.0).max(1.0),
-                burst: per_s,
-            },
-        }
-    }
-}
-
-impl Rates {
-    fn network(&self) -> Rate {
-        Rate {
-            per_s: self.host.per_s * 2.0,
-            burst: self.host.burst * 2.0,
-        }
-    }
-}
 
 /// All clients that are to be woken or challenged, or were lately.
 pub(crate) struct Pushes {
@@ -627,29 +539,6 @@ impl Client {
         };
         self.woken = Some((now, row));
     }
-}
-
-/// A clock that only goes forward, made from one that people set.
-#[derive(Default)]
-struct Steady {
-    elapsed: Duration,
-    last: Option<UnixMillis>,
-}
-
-impl Steady {
-    fn advance(&mut self, now: UnixMillis) -> Duration {
-        // Set back, it stands still for the moment; set forward, what waits comes.
-        self.elapsed += self.last.map_or(Duration::ZERO, |last| now.since(last));
-        self.last = Some(now);
-        self.elapsed
-    }
-}
-
-/// Twice as long each time.
-pub(super) fn back_off(first: Duration, times: u32, longest: Duration) -> Duration {
-    first
-        .saturating_mul(2_u32.saturating_pow(times.min(16)))
-        .min(longest)
 }
 
 /// What comes within this time shares a wake-up.

@@ -36,10 +36,6 @@ use self::{
 pub(crate) use self::{
     peers::Dialling,
     probes::{Answering, Questions},
-};
-pub(crate) use self::{
-    peers::Dialling,
-    probes::{Answering, Questions},
     push::Pushing,
 };
 use crate::{error::NodeError, service::Service};

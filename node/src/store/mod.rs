@@ -33,13 +33,13 @@ use ailurus::{
     crypto::{AccessKey, AeadKey, OsEntropy, PublicKey, entropy, kdf},
     wire::time::UnixMillis,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 
 pub(crate) use digest::IdSum;
 pub(crate) use endings::Room;
 pub use expiry::Expired;
 pub(crate) use networks::NetworkId;
-pub(crate) use peers::{DelegatedKeys, Delegation, Named, PeerRow, RecordRow, Trust};
+pub(crate) use peers::{DelegatedKeys, Delegation, LeasedKeys, Named, PeerRow, RecordRow, Trust};
 pub(crate) use pushes::{PushRow, PushStage};
 pub(crate) use reader::{LeaseRow, Reader, Registration, Row, Sealed};
 pub(crate) use registrations::{Hops, Introduced, Newcomer, Registered, distance};
@@ -87,6 +87,7 @@ impl Store {
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.set_db_config(STABLE_PLANS, true)?;
         migrations::migrate(&mut connection)?;
         let generation = meta::<16>(&connection, "generation")?;
         let cursor_key = AeadKey::from_bytes(meta::<32>(&connection, "cursor_key")?);
@@ -206,7 +207,7 @@ impl Store {
         entropy::array(&mut OsEntropy)
     }
 
-    /// Runs `read` on one of the reading connections.
+    /// Runs `read` on one of the reading connections, which sees the database as it is at its first statement.
     pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, StoreError>,
@@ -216,7 +217,7 @@ impl Store {
             Some(reader) => reader,
             None => self.reader()?,
         };
-        let result = read(&reader)?;
+        let result = reader.transaction(read)?;
         let mut idle = self.idle_readers();
         if idle.len() < IDLE_READERS {
             idle.push(reader);
@@ -229,6 +230,7 @@ impl Store {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.set_db_config(STABLE_PLANS, true)?;
         Ok(Reader::new(connection))
     }
 
@@ -308,6 +310,9 @@ const BUSY: Duration = Duration::from_secs(5);
 const CHECKPOINT_PAGES: i64 = 4_000;
 /// Page cache of a connection, in KiB.
 const CACHE_KIB: i64 = 16 << 10;
+/// SQLite plans a statement with a bound LIMIT anew for each value, and so each time it comes from the cache of
+/// statements, which clears its values.
+const STABLE_PLANS: DbConfig = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
 /// Reading connections kept open.
 const IDLE_READERS: usize = 4;
 

@@ -89,6 +89,18 @@ impl Reader {
         Self { connection }
     }
 
+    /// Runs `read` between BEGIN and COMMIT, so that the database is locked and its pages are looked up once for all of it. A
+    /// reader that failed is of no further use.
+    pub(super) fn transaction<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        let result = read(self)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(result)
+    }
+
     /// The time that [`super::Writer::keep_time`] kept.
     pub(super) fn kept_time(&self) -> Result<Option<UnixMillis>, StoreError> {
         let kept: Option<[u8; 8]> = self
@@ -201,10 +213,7 @@ impl Reader {
         limit: usize,
         mut found: impl FnMut(u64),
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT position FROM envelopes WHERE address_row = ?1 AND position > ?2 AND position <= ?3
-             ORDER BY position LIMIT ?4",
-        )?;
+        let mut statement = self.connection.prepare_cached(POSITIONS)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows = statement.query((address_row, to_sql(after), to_sql(to), limit))?;
         while let Some(row) = rows.next()? {
@@ -296,7 +305,32 @@ fn parse(row: &SqlRow<'_>, now: UnixMillis, inline: u64) -> Result<Option<Row>, 
     Ok(Some(Row { time, kind, sealed }))
 }
 
+const POSITIONS: &str =
+    "SELECT position FROM envelopes WHERE address_row = ?1 AND position > ?2 AND position <= ?3
+    ORDER BY position LIMIT ?4";
 /// Bytes of a signature, which stands before the body.
 const SIGNATURE: u64 = 64;
 /// Statements kept prepared: all there are.
 const STATEMENTS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn a_statement_with_a_limit_is_prepared_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&folder.path().join("node.db")).expect("a database");
+        let prepared_again = store.read(|reader| {
+            for limit in 1..4 {
+                reader.positions(1, 0, 9, limit, |_| ())?;
+            }
+            let statement = reader.connection.prepare_cached(POSITIONS)?;
+            Ok(statement.get_status(StatementStatus::RePrepare))
+        });
+        assert_eq!(prepared_again.expect("readable"), 0);
+    }
+}

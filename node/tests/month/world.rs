@@ -141,6 +141,8 @@ impl Phone {
                     self.engine.released(&key).expect("released");
                     talk.released();
                 }
+                // Nobody here has a push service.
+                Step::Push => talk.pushed(),
                 Step::Announce => {
                     let mut waiting = self.engine.announce(&key, own_now).expect("announcements");
                     while let Some(announcing) = waiting.pop() {

@@ -285,7 +285,7 @@ fn a_flood_from_one_network_shuts_out_no_other() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn random_bytes_get_silence(bytes in prop::collection::vec(any::<u8>(), 0..300), as_question: bool) {
         let (_dir, bench) = bench(Limits::default());

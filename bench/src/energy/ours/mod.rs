@@ -24,9 +24,7 @@ pub use world::run;
 /// How a phone is set.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// What it is called on the command line and in rows.
-    pub name: &'static str,
-    /// What it is called in a picture.
+    /// What it is called.
     pub title: &'static str,
     pub preference: Preference,
     /// A confirmed push endpoint wakes it.
@@ -37,26 +35,22 @@ pub struct Policy {
 pub const POLICIES: [Policy; 4] = [FAST, BALANCED, FRUGAL, PUSHED];
 
 const FAST: Policy = Policy {
-    name: "fast",
     title: "Ailurus, fast",
     preference: Preference::Fast,
     push: false,
 };
 /// The default.
 pub const BALANCED: Policy = Policy {
-    name: "balanced",
     title: "Ailurus, balanced",
     preference: Preference::Balanced,
     push: false,
 };
 pub const FRUGAL: Policy = Policy {
-    name: "frugal",
     title: "Ailurus, frugal",
     preference: Preference::Frugal,
     push: false,
 };
 pub const PUSHED: Policy = Policy {
-    name: "push",
     title: "Ailurus, balanced with push",
     preference: Preference::Balanced,
     push: true,
@@ -67,7 +61,8 @@ pub const PUSHED: Policy = Policy {
 pub enum Node {
     /// The node's service and the phones' engines, with their databases.
     Real,
-    /// What counts as they do.
+    /// What counts as they do: for tests over many seeds.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests are in a hurry"))]
     Light,
 }
 

@@ -14,7 +14,6 @@ use ailurus_node::Session;
 use prost::Message as _;
 
 use super::{post::Brought, real::Node};
-use crate::wire::Carried;
 
 /// All there is to do: leases, what is new, announcements, the outbox.
 pub fn talk(engine: &mut Engine, node: &Node, now: UnixMillis) -> Result<Brought, Failure> {
@@ -30,9 +29,6 @@ pub fn talk(engine: &mut Engine, node: &Node, now: UnixMillis) -> Result<Brought
     let mut brought = talk.brought;
     let carried = &mut brought.carried;
     carried.questions = carried.questions.saturating_sub(1);
-    // What a poll that finds nothing carries is in its packets already.
-    carried.sent = carried.sent.saturating_sub(SYNC);
-    carried.received = carried.received.saturating_sub(HELLO);
     engine.expire(&[*node.link.key()], now)?;
     Ok(brought)
 }
@@ -106,6 +102,12 @@ impl Talk<'_> {
                     if talk.next() == Step::Idle {
                         talk.set_work(self.engine.work(&key, now)?);
                     }
+                }
+                Step::Push => {
+                    if self.engine.push(&key, now)?.is_some() {
+                        return Err("a phone has an endpoint that nobody set".into());
+                    }
+                    talk.pushed();
                 }
                 Step::Publish => {
                     self.publish()?;
@@ -213,15 +215,6 @@ fn framed(body: usize) -> usize {
     encode_header(body).as_ref().len() + body
 }
 
-/// A conversation that carries nothing beyond an empty poll.
-pub const EMPTY: Carried = Carried {
-    sent: 0,
-    received: 0,
-    questions: 0,
-};
-/// Bytes of frames of an empty poll: the question, and hello, position, tickets.
-const SYNC: usize = 82;
-const HELLO: usize = 235;
 /// Stands for the connection's: the service checks leases against it.
 const EXPORTER: [u8; 32] = [7; 32];
 /// More than any conversation takes.

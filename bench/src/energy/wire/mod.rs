@@ -68,8 +68,8 @@ impl Recorded {
 }
 
 impl Conversation {
-    /// Bytes both ways.
-    pub fn bytes(&self) -> u32 {
+    #[cfg(test)]
+    fn bytes(&self) -> u32 {
         self.packets.iter().map(|(_, bytes, _)| bytes).sum()
     }
 

@@ -131,7 +131,10 @@ impl Engine {
         path: &Path,
         key: &StorageKey,
     ) -> Result<Self, Error> {
-        Ok(Self::with(Store::import(backup, passphrase, path, key)?))
+        let mut store = Store::import(backup, passphrase, path, key)?;
+        // Pushes reach the phone that the backup is from: this one sets its own.
+        store.write(|tx| tx.forget_pushes())?;
+        Ok(Self::with(store))
     }
 
     fn with(store: Store) -> Self {

@@ -21,6 +21,8 @@ use crate::store::Delegation;
 impl Link {
     pub(super) fn change_leases(&mut self, now: UnixMillis, steps: &mut Vec<Step>) {
         self.refused.retain(|_, until| *until > now);
+        self.refusals
+            .retain(|address, _| self.wanted.contains_key(address));
         let under_way = |asked: &Asked| matches!(asked, Asked::Register(_) | Asked::Release);
         if self.asked.iter().any(under_way) {
             return;
@@ -99,15 +101,22 @@ impl Link {
         for (index, address) in addresses.iter().enumerate() {
             if let Some(reason) = refused.get(&index) {
                 tracing::debug!(node = ?self.node, ?reason, "another node refuses an address");
-                // No client of the other node may have leased it yet, or its allowance is used up.
+                // No client of the other node may have leased it yet, or its allowance is used up. Once one has, the other
+                // node hears of this one and registers here.
                 let until = match reason {
-                    Reason::NotRegistered | Reason::NetworkLimited => now.after(REFUSED_PAUSE),
+                    Reason::NotRegistered | Reason::NetworkLimited => {
+                        let times = self.refusals.entry(*address).or_default();
+                        let pause = REFUSED_PAUSE.saturating_mul(1 << (*times).min(10));
+                        *times = times.saturating_add(1);
+                        now.after(pause.min(REFUSED_LAST))
+                    }
                     _ => UnixMillis::from_millis(u64::MAX),
                 };
                 self.refused.insert(*address, until);
                 self.registered.remove(address);
                 continue;
             }
+            self.refusals.remove(address);
             let Some(delegation) = self.wanted.get(address) else {
                 continue;
             };
@@ -148,8 +157,10 @@ fn first_epoch(until_s: u64) -> Epoch {
     Epoch::new(until_s.saturating_sub(longest).div_ceil(EPOCH.as_secs()))
 }
 
-/// After this time a node is asked once more for an address that it did not take.
+/// After this time a node is asked once more for an address that it did not take; the time is doubled each time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+/// And at most.
+const REFUSED_LAST: Duration = Duration::from_secs(3 * 3_600);
 
 #[cfg(test)]
 mod tests {

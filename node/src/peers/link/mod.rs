@@ -38,6 +38,8 @@ pub(crate) struct Link {
     registered: BTreeMap<Address, Delegation>,
     /// Turned away, until then.
     refused: HashMap<Address, UnixMillis>,
+    /// How often in a row each was turned away.
+    refusals: HashMap<Address, u32>,
     following: Following,
     /// How far the other node's clock is ahead, in milliseconds.
     clock_ahead_ms: i64,
@@ -134,6 +136,7 @@ impl Link {
             wanted: by_address(leases),
             registered: BTreeMap::new(),
             refused: HashMap::new(),
+            refusals: HashMap::new(),
             following: Following::No,
             clock_ahead_ms: 0,
             reconciling: None,
@@ -184,6 +187,16 @@ impl Link {
     /// Notes that envelopes passed this link by; a reconciliation brings them.
     pub(crate) fn fell_behind(&mut self, now: UnixMillis) {
         self.next_reconciliation = self.next_reconciliation.min(now);
+    }
+
+    /// What is registered at the other node.
+    pub(crate) fn registered(&self) -> impl Iterator<Item = &Address> {
+        self.registered.keys()
+    }
+
+    /// Begins no reconciliation before `time`: what is on its way would be taken for missing.
+    pub(crate) fn reconcile_not_before(&mut self, time: UnixMillis) {
+        self.next_reconciliation = self.next_reconciliation.max(time);
     }
 
     /// Everything that is to be done now; nothing if an answer or [`Link::wake`] has to be waited for, or the link has

@@ -155,7 +155,7 @@ impl Index {
             state.unknown()
         } else {
             state.clients.insert(ticket.client, client);
-            state.look(ticket).unwrap_or(state.unknown())
+            state.look(ticket).unwrap_or_else(|| state.unknown())
         };
         Ok(known)
     }
@@ -166,7 +166,7 @@ impl Index {
         client: impl FnOnce() -> Result<Option<Client>, E>,
         latest: &mut impl FnMut(u32) -> Result<u64, E>,
     ) -> Result<(Client, Vec<(u32, u64)>), E> {
-        let client = client()?.unwrap_or(Client {
+        let client = client()?.unwrap_or_else(|| Client {
             binding: 0,
             addresses: Box::default(),
         });

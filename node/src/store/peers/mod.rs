@@ -30,6 +30,13 @@ pub(crate) struct DelegatedKeys {
     pub(crate) access: [u8; 32],
 }
 
+/// The keys of an address that a client has leased.
+pub(crate) struct LeasedKeys {
+    pub(crate) keys: DelegatedKeys,
+    /// The delegation that is kept, if there is one: its end in Unix seconds and its signature.
+    pub(crate) delegated: Option<(u64, [u8; 64])>,
+}
+
 impl From<&Keys> for DelegatedKeys {
     fn from(keys: &Keys) -> Self {
         Self {
@@ -205,10 +212,11 @@ impl Reader {
         pseudonym: &Pseudonym,
         address: &Address,
         now: UnixMillis,
-    ) -> Result<Option<Keys>, StoreError> {
+    ) -> Result<Option<LeasedKeys>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT a.address, a.blinded_key, a.access_key FROM registrations r
+            "SELECT a.blinded_key, a.access_key, d.until_s, d.signature FROM registrations r
              JOIN leases l ON l.registration_row = r.row JOIN addresses a ON a.row = l.address_row
+             LEFT JOIN delegations d ON d.address = a.address
              WHERE r.pseudonym = ?1 AND a.address = ?2 AND l.end_s > ?3 AND r.peer = 0",
         )?;
         let mut rows = statement.query((
@@ -216,7 +224,19 @@ impl Reader {
             address.as_bytes().as_slice(),
             to_sql(now.as_secs()),
         ))?;
-        rows.next()?.map(keys).transpose()
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let until_s: Option<i64> = row.get(2)?;
+        let signature: Option<[u8; 64]> = row.get(3)?;
+        Ok(Some(LeasedKeys {
+            keys: DelegatedKeys {
+                address: *address,
+                blinded: row.get(0)?,
+                access: row.get(1)?,
+            },
+            delegated: until_s.map(from_sql).zip(signature),
+        }))
     }
 
     /// Whether a pseudonym is that of another super node.

@@ -30,10 +30,17 @@ impl Writer {
         if !self.is_leased(&delegation.keys.address)? {
             return Ok(Some(Reason::NotRegistered));
         }
-        let known = self
+        let until_s: Option<i64> = self
             .connection
-            .prepare_cached("SELECT 1 FROM delegations WHERE address = ?1")?
-            .exists([address])?;
+            .prepare_cached("SELECT until_s FROM delegations WHERE address = ?1")?
+            .query_row([address], |row| row.get(0))
+            .optional()?;
+        let known = until_s.is_some();
+        if record.is_none()
+            && until_s.is_some_and(|until_s| from_sql(until_s) >= delegation.until_s)
+        {
+            return Ok(None);
+        }
         if !known {
             if self.totals.delegations >= limit {
                 return Ok(Some(Reason::NodeFull));
@@ -158,13 +165,31 @@ impl Writer {
         let now_s = now.as_secs();
         let stale_s = to_sql(now_s.saturating_sub(STALE_S));
         let key = node.key().as_bytes().as_slice();
-        let found: Option<i64> = self
+        let found: Option<(i64, bool)> = self
             .connection
-            .prepare_cached("SELECT row FROM peers WHERE node = ?1")?
-            .query_row([key], |row| row.get(0))
+            .prepare_cached(
+                "SELECT row, named_s BETWEEN ?3 AND ?4 AND host = ?5 AND port = ?6 AND EXISTS (
+                   SELECT 1 FROM peer_addresses WHERE address = ?2 AND peer_row = row)
+                 FROM peers WHERE node = ?1",
+            )?
+            .query_row(
+                (
+                    key,
+                    address.as_bytes().as_slice(),
+                    to_sql(now_s.saturating_sub(NAMED_S)),
+                    to_sql(now_s),
+                    node.host(),
+                    node.port(),
+                ),
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
             .optional()?;
+        // All members of a channel say the same.
+        if let Some((_, true)) = found {
+            return Ok(Named::Nothing);
+        }
         let row = match found {
-            Some(row) => {
+            Some((row, _)) => {
                 self.connection
                     .prepare_cached(
                         "UPDATE peers SET named_s = ?2,
@@ -301,6 +326,8 @@ const PEERS: u64 = 1_024;
 const STALE_S: u64 = 24 * 3_600;
 /// How long a name that was never reached keeps its place, in seconds: an hour, enough for a few tries.
 const TRIED_S: u64 = 3_600;
+/// How exact it is when a node was named last, in seconds: ten minutes.
+const NAMED_S: u64 = 600;
 
 #[cfg(test)]
 mod tests {

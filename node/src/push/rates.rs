@@ -1,4 +1,4 @@
-//! A token bucket by a clock that nobody sets.
+//! How much is sent: token buckets by a clock that nobody sets.
 
 use std::time::Duration;
 
@@ -9,6 +9,41 @@ pub(crate) struct Rate {
     pub(crate) per_s: f64,
     /// At once, at least one.
     pub(crate) burst: f64,
+}
+
+/// How much is sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rates {
+    /// To one host. To one network (IPv4 /24, IPv6 /48) twice as much, as a name leads anywhere.
+    pub(crate) host: Rate,
+    /// Of these, challenges: strangers choose whom they reach.
+    pub(crate) challenges: Rate,
+}
+
+impl Rates {
+    /// So many a second to one host, in the long run.
+    pub(crate) fn per_host(per_s: u32) -> Self {
+        let per_s = f64::from(per_s.max(1));
+        Self {
+            host: Rate {
+                per_s,
+                burst: per_s * 5.0,
+            },
+            challenges: Rate {
+                per_s: (per_s / 10.0).max(1.0),
+                burst: per_s,
+            },
+        }
+    }
+}
+
+impl Rates {
+    pub(super) fn network(&self) -> Rate {
+        Rate {
+            per_s: self.host.per_s * 2.0,
+            burst: self.host.burst * 2.0,
+        }
+    }
 }
 
 /// What is left of an allowance.
