@@ -176,6 +176,12 @@ impl Bench {
         refusals(&self.ask(who, now, register(vec![lease])))
     }
 
+    /// Two tickets of the same place.
+    pub fn tickets(&self, who: Pseudonym, now: UnixMillis) -> Vec<Ticket> {
+        let one = || self.sync(who, now, &Bytes::new()).tickets;
+        one().into_iter().chain(one()).collect()
+    }
+
     pub fn sync(&self, who: Pseudonym, now: UnixMillis, cursor: &Bytes) -> Synced {
         Synced::of(self.ask(who, now, sync(cursor.clone())))
     }

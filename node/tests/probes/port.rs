@@ -85,12 +85,12 @@ async fn quic_and_datagrams_share_a_port_and_a_restart() {
         []
     );
     let synced = sync(&connection, Bytes::new()).await;
-    let (first, second) = (&synced.tickets[0], &synced.tickets[1]);
+    let first = &synced.tickets[0];
     let asking = socket([127, 0, 0, 1], &node).await;
-    // The first is read from the database, the second answered at once.
+    // The first time it is read from the database, the second time answered at once.
     let (standing, next) = answered(&asking, first).await;
     assert_eq!(standing, Standing::Nothing);
-    assert_eq!(answered(&asking, second).await.0, Standing::Nothing);
+    assert_eq!(answered(&asking, first).await.0, Standing::Nothing);
     assert_eq!(node.metrics().probes_loaded.get(), 1);
 
     let publisher = Phone::new(node.link()).connect().await;
@@ -147,7 +147,7 @@ async fn garbage_and_a_flood_on_the_port_leave_others_alone() {
     assert!(answer(&flood, Duration::from_millis(200)).await.is_none());
     // The same network is out of allowance, by whatever address.
     let neighbour = socket([127, 0, 1, 200], &node).await;
-    neighbour.send(&ask(&tickets[1], 8).0).await.expect("sent");
+    neighbour.send(&ask(&tickets[0], 8).0).await.expect("sent");
     assert!(
         answer(&neighbour, Duration::from_millis(200))
             .await
@@ -158,6 +158,6 @@ async fn garbage_and_a_flood_on_the_port_leave_others_alone() {
     assert!(metrics.probes_limited.get() > 1_000);
     // A connection from there is another matter.
     let synced = sync(&connection, Bytes::new()).await;
-    assert_eq!(synced.tickets.len(), 2);
+    assert_eq!(synced.tickets.len(), 1);
     node.stop().await;
 }

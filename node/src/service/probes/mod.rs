@@ -18,7 +18,7 @@ use ailurus::{
         probe::{Authentic, Question},
     },
     crypto::{NodeKey, Pseudonym, kdf},
-    wire::{limits::MAX_TICKETS, node::CaughtUp, probe::Datagram, time::UnixMillis},
+    wire::{node::CaughtUp, probe::Datagram, time::UnixMillis},
 };
 use zeroize::Zeroizing;
 
@@ -241,9 +241,9 @@ impl Service {
             self.probes.turn(&self.store, now);
         }
         let ticket = || self.probes.ticket(client, registration, position);
-        let tickets = (0..MAX_TICKETS).filter_map(|_| Some(ticket()?.to_wire()));
         CaughtUp {
-            tickets: tickets.collect(),
+            // One: each costs a poll some 100 bytes, and each answer brings the next.
+            tickets: ticket().iter().map(Ticket::to_wire).collect(),
         }
     }
 }
