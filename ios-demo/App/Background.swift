@@ -24,6 +24,8 @@ final class Background {
     private nonisolated static let job = "org.ailurus.demo.poll"
     /// The system gives a background job about 30 seconds.
     private static let budget: TimeInterval = 20
+    /// Where the library names no time, as without a network.
+    private static let interval: TimeInterval = 15 * 60
 
     init(app: AppModel) {
         self.app = app
@@ -37,7 +39,7 @@ final class Background {
     func opened() {
         if adapters == nil, let client = app.client {
             adapters = Adapters(
-                lifecycle: AppLifecycle(client: client),
+                lifecycle: AppLifecycle(client: client) { [weak self] _ in await self?.schedule() },
                 network: NetworkWatcher(client: client),
                 power: PowerWatcher(client: client)
             )
@@ -52,7 +54,6 @@ final class Background {
             wake()
         case .background:
             (active, app.awake) = (false, false)
-            schedule()
         default:
             break
         }
@@ -72,7 +73,7 @@ final class Background {
             await app.start()
             opened()
             let done = await poll()
-            schedule()
+            await schedule()
             task.setTaskCompleted(success: done)
         }
         task.expirationHandler = { work.cancel() }
@@ -92,11 +93,11 @@ final class Background {
         }
     }
 
-    /// Asks for the next poll, when the library wants one.
-    private func schedule() {
-        guard let client = app.client else { return }
+    /// Asks for the next poll, when the library wants one; none while a person looks.
+    private func schedule() async {
+        guard let client = app.client, let plan = try? await client.plan(), !plan.live else { return }
         let request = BGAppRefreshTaskRequest(identifier: Self.job)
-        request.earliestBeginDate = client.nextWakeup()?.at
+        request.earliestBeginDate = plan.wakeup?.at ?? Date(timeIntervalSinceNow: Self.interval)
         // The system refuses where the person has switched background refresh off: then messages wait for them.
         try? BGTaskScheduler.shared.submit(request)
     }

@@ -9,6 +9,7 @@ struct ChannelListView: View {
     @State private var creating = false
     @State private var scanning = false
     @State private var showingSettings = false
+    @State private var showingBattery = false
 
     var body: some View {
         NavigationView {
@@ -43,6 +44,11 @@ struct ChannelListView: View {
                         Label(localized("create.title"), systemImage: "plus")
                     }
                     Button {
+                        showingBattery = true
+                    } label: {
+                        Label(localized("battery.title"), systemImage: "battery.75")
+                    }
+                    Button {
                         showingSettings = true
                     } label: {
                         Label(localized("settings.title"), systemImage: "gearshape")
@@ -70,6 +76,11 @@ struct ChannelListView: View {
         .sheet(isPresented: $showingSettings) {
             if let client = app.client {
                 SettingsView(model: SettingsModel(client: client, profile: app.profile))
+            }
+        }
+        .sheet(isPresented: $showingBattery) {
+            if let client = app.client {
+                BatteryView(model: BatteryModel(client: client))
             }
         }
         .confirmationDialog(

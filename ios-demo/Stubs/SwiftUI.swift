@@ -439,6 +439,7 @@ extension View {
     public func disabled(_ disabled: Bool) -> some View { self }
     public func font(_ font: Font?) -> some View { self }
     public func foregroundColor(_ color: Color?) -> some View { self }
+    public func frame(width: CGFloat? = nil, height: CGFloat? = nil, alignment: Alignment = .center) -> some View { self }
     public func frame(maxWidth: CGFloat? = nil, alignment: Alignment = .center) -> some View { self }
     public func hidden() -> some View { self }
     public func id<ID: Hashable>(_ id: ID) -> some View { self }

@@ -80,7 +80,7 @@ fn large(mark: &str) -> String {
     format!("{mark} {}", "0123456789abcdef".repeat(1_000))
 }
 
-fn is_large(text: &String) -> bool {
+fn is_large(text: &str) -> bool {
     text.len() > 10_000
 }
 

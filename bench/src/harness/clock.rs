@@ -17,7 +17,7 @@ pub struct BenchClock {
 
 impl BenchClock {
     /// Shifted from now on.
-    pub fn new() -> Self {
+    pub fn in_mid_epoch() -> Self {
         let now = SystemClock::default().now();
         let middle = Epoch::of(now).start().after(EPOCH / 2);
         Self::shifted(middle.delta(now) / 1_000)

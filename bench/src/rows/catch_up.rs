@@ -47,7 +47,7 @@ pub const SUITE: Suite = Suite {
 };
 
 async fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let work = tokio::task::spawn_blocking(move || Work::prepare(clock)).await??;
     let node = NodeProcess::start(clock).await?;
     let publisher = Sockets::bind(1)?.connect(0, node.link()).await?;

@@ -51,7 +51,7 @@ async fn run() -> Result<Vec<Measured>, Failure> {
 
 /// UDP payload both ways of polls that bring nothing, as an app makes them.
 async fn poll_bytes() -> Result<Measured, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let node = NodeProcess::start(clock).await?;
     let folder = folder()?;
     let options = Options {
@@ -82,7 +82,7 @@ async fn poll_bytes() -> Result<Measured, Failure> {
 
 /// Answers a second of a node on one core to a generator on another.
 async fn polls_per_s() -> Result<Measured, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let nodes = NodeFolder::new()?;
     let link = NodeProcess::start_in(&nodes, clock).await?.link().clone();
     let tickets = nodes.path().join("tickets");

@@ -36,7 +36,7 @@ pub const SUITE: Suite = Suite {
 };
 
 async fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let node = NodeProcess::start(clock).await?;
     let one = polls(&node, clock, 1).await?;
     let many = polls(&node, clock, MANY).await?;

@@ -73,7 +73,7 @@ async fn run() -> Result<Vec<Measured>, Failure> {
 
 /// Nodes of their own for each run, so that none is remembered for what happened before.
 async fn one_death(live: bool) -> Result<Arrived, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let mut nodes = Vec::with_capacity(NODES);
     for _ in 0..NODES {
         let folder = NodeFolder::new()?;

@@ -40,7 +40,7 @@ pub const SUITE: Suite = Suite {
 pub const ROLE: &str = "fan_out";
 
 async fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let node = NodeProcess::start(clock).await?;
     let arguments = [node.link().to_string(), clock.offset_s().to_string()];
     let mut clients = RoleProcess::start(ROLE, &arguments)?;

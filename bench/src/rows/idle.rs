@@ -29,7 +29,7 @@ pub const SUITE: Suite = Suite {
 pub const ROLE: &str = "idle";
 
 async fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let mut sizes = Vec::new();
     for _ in 0..RUNS {
         let node = NodeProcess::start(clock).await?;

@@ -109,7 +109,7 @@ impl Counted {
 }
 
 async fn measure(count: usize) -> Result<Cost, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let mut nodes = Vec::with_capacity(count);
     for _ in 0..count {
         nodes.push(Counted::start(clock).await?);

@@ -78,7 +78,8 @@ pub fn mobile_library() -> Result<std::path::PathBuf, Failure> {
 async fn cold_start() -> Result<Measured, Failure> {
     let folder = folder()?;
     let profile = folder.path().to_owned();
-    tokio::task::spawn_blocking(move || stored_profile(&profile, BenchClock::new())).await??;
+    tokio::task::spawn_blocking(move || stored_profile(&profile, BenchClock::in_mid_epoch()))
+        .await??;
     let program = std::env::current_exe()?;
     let (mut times, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
@@ -108,7 +109,7 @@ async fn cold_start() -> Result<Measured, Failure> {
 }
 
 async fn poll_peak() -> Result<Measured, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let options = || Options {
         clock: Arc::new(clock.system()),
         ..Options::default()

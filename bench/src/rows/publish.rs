@@ -101,7 +101,7 @@ async fn ingest() -> Result<Vec<Measured>, Failure> {
 
 /// Envelopes a second as a row, and how many times the floor that is.
 async fn measure(load: Load, name: &'static str) -> Result<(Measured, Sample), Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let node = NodeProcess::start(clock).await?;
     let arguments = [
         node.link().to_string(),

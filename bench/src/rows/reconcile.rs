@@ -53,7 +53,7 @@ pub const SUITE: Suite = Suite {
 };
 
 fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let addresses = Addresses::new(ADDRESSES, Epoch::of(clock.now()));
     let folder = folder()?;
     let (near, far) = (folder.path().join("near.db"), folder.path().join("far.db"));

@@ -33,7 +33,7 @@ pub const SUITE: Suite = Suite {
 };
 
 async fn run() -> Result<Vec<Measured>, Failure> {
-    let clock = BenchClock::new();
+    let clock = BenchClock::in_mid_epoch();
     let folder = NodeFolder::new()?;
     let link = NodeProcess::start_in(&folder, clock).await?.link().clone();
     let start = Instant::now();

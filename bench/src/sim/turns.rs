@@ -126,7 +126,9 @@ impl Drop for Gone<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let mut state = self.0.state();
-            state.failure.get_or_insert("a thread panicked".into());
+            state
+                .failure
+                .get_or_insert_with(|| "a thread panicked".into());
             self.0.changed.notify_all();
         }
     }

@@ -13,7 +13,7 @@ fn status(phone: &Phone) -> Value {
 
 #[test]
 fn a_subscription_is_set_shown_and_cleared() {
-    let mut world = World::start();
+    let world = World::start();
     let alice = world.phone("Alice");
     alice.ok(&["channel", "new", "Bamboo"]);
     alice.ok(&["sync"]);
@@ -53,7 +53,7 @@ fn a_subscription_is_set_shown_and_cleared() {
 
 #[test]
 fn what_is_no_subscription_is_refused() {
-    let mut world = World::start();
+    let world = World::start();
     let alice = world.phone("Alice");
     let node = status(&alice)["node"].as_str().unwrap().to_owned();
     let id = &node[..8];

@@ -23,6 +23,8 @@ pub struct Power {
     app: AppState,
     preference: Preference,
     habits: Habits,
+    /// Wake-ups an hour that follow from both.
+    rates: [f64; HOURS],
     push: bool,
     dues: Dues,
     pushes: Pushes,
@@ -64,6 +66,7 @@ impl Power {
             app: AppState::default(),
             preference: Preference::default(),
             habits: Habits::default(),
+            rates: lay_out(Preference::default(), &Habits::default()),
             push: false,
             dues: Dues::default(),
             pushes: Pushes::new(now),
@@ -82,7 +85,7 @@ impl Power {
     #[must_use]
     pub fn with_memory(memory: Memory, now: UnixMillis) -> Self {
         let mut power = Self::new(now).with_habits(memory.habits);
-        power.preference = memory.preference;
+        power.set_preference(memory.preference);
         power.asked = memory.asked.map_or(now, |asked| asked.min(now));
         power
     }
@@ -91,6 +94,7 @@ impl Power {
     #[must_use]
     pub fn with_habits(mut self, habits: Habits) -> Self {
         self.habits = habits;
+        self.rates = lay_out(self.preference, &self.habits);
         self
     }
 
@@ -110,7 +114,9 @@ impl Power {
 
     /// Takes in what the user prefers; returns whether it is something else.
     pub fn set_preference(&mut self, preference: Preference) -> bool {
-        std::mem::replace(&mut self.preference, preference) != preference
+        let changed = std::mem::replace(&mut self.preference, preference) != preference;
+        self.rates = lay_out(preference, &self.habits);
+        changed
     }
 
     /// Takes in the battery's state; returns whether it is another one.
@@ -239,6 +245,7 @@ impl Power {
         self.tick(now);
         let time = time.min(now);
         self.habits.received(time, now);
+        self.rates = lay_out(self.preference, &self.habits);
         self.pushes.was_useful();
         if now.since(time) <= LIVELY && self.allowance >= SOONER {
             self.lively = true;
@@ -385,7 +392,7 @@ impl Power {
             (asked.after(safety), safety / 4)
         } else {
             let polls = if self.lively { SOONER } else { 1.0 };
-            let due = run(&self.rates(), asked, polls * stretch.factor);
+            let due = run(&self.rates, asked, polls * stretch.factor);
             let due = due.max(asked.after(LEAST_INTERVAL + tempo.slack / 2));
             (due, tempo.slack.mul_f64(stretch.factor.max(1.0)))
         };
@@ -445,12 +452,7 @@ impl Power {
 
     /// When `polls` wake-ups are due after the last, by the hours of the day.
     fn next_poll(&self, polls: f64) -> UnixMillis {
-        run(&self.rates(), self.asked, polls * self.stretch().factor)
-    }
-
-    fn rates(&self) -> [f64; HOURS] {
-        let tempo = Tempo::of(self.preference);
-        allot(&self.habits.shares(), tempo.daily, tempo.bounds)
+        run(&self.rates, self.asked, polls * self.stretch().factor)
     }
 
     fn stretch(&self) -> Stretch {
@@ -493,6 +495,12 @@ impl Power {
         }
         self.seen = self.seen.max(now);
     }
+}
+
+/// A day's wake-ups, by the user's preference and habits.
+fn lay_out(preference: Preference, habits: &Habits) -> [f64; HOURS] {
+    let tempo = Tempo::of(preference);
+    allot(&habits.shares(), tempo.daily, tempo.bounds)
 }
 
 /// When something due makes a wake-up necessary.

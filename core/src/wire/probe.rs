@@ -80,6 +80,9 @@ pub fn is_question(datagram: &[u8]) -> bool {
     datagram.len() == PROBE_LEN && datagram.first() == Some(&QUESTION)
 }
 
+/// One packet each way, and together no more than 300 bytes.
+const _: () = assert!(2 * PROBE_LEN <= 300);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +108,5 @@ mod tests {
         assert!(Question::parse(&datagram[..PROBE_LEN]).is_none());
         assert!(Answer::parse(&datagram[..PROBE_LEN]).is_some());
         assert!(Answer::parse(&datagram).is_none());
-        // One packet each way, and together no more than 300 bytes.
-        assert!(2 * PROBE_LEN <= 300);
     }
 }

@@ -36,7 +36,13 @@ fn wakeups(hours: u64, works: bool, hear: impl Fn(u64, &mut Power, UnixMillis)) 
 
 #[test]
 fn a_network_that_flaps_every_second_makes_no_wakeup_more() {
-    let network = |tick: u64| if tick % 2 == 0 { CELLULAR } else { OFFLINE };
+    let network = |tick: u64| {
+        if tick.is_multiple_of(2) {
+            CELLULAR
+        } else {
+            OFFLINE
+        }
+    };
     let calm = wakeups(12, true, |_, _, _| {});
     assert!(calm > 20);
     for works in [true, false] {

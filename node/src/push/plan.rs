@@ -132,7 +132,7 @@ impl Pushes {
         if self.challenged.len() >= CLIENTS {
             self.prune(now);
         }
-        let full = self.clients.len() >= CLIENTS || self.challenged.len() >= CLIENTS;
+        let full = self.challenged.len() >= CLIENTS;
         match self.challenged.entry(*client) {
             Entry::Occupied(entry) if *entry.get() + CHALLENGED_AGAIN > now => false,
             Entry::Occupied(mut entry) => {
@@ -486,7 +486,7 @@ impl Pushes {
     }
 
     fn add(&mut self, client: &Pseudonym, host: &Host) -> bool {
-        if self.clients.len() >= CLIENTS {
+        if self.clients.len() >= CLIENTS && !self.make_room() {
             return false;
         }
         self.serial = self.serial.wrapping_add(1);
@@ -502,6 +502,19 @@ impl Pushes {
         };
         self.clients.insert(*client, new);
         true
+    }
+
+    /// Forgets somebody who is not to be woken before anybody else; at worst they are woken once more.
+    fn make_room(&mut self) -> bool {
+        let Some((_, last)) = self.timers.last().copied() else {
+            return false;
+        };
+        let stage = self.clients.get(&last).map(|known| known.stage);
+        let spare = matches!(stage, Some(Stage::Resting | Stage::Outstanding));
+        if spare {
+            self.forget(&last);
+        }
+        spare
     }
 
     fn enter(&mut self, client: &Pseudonym, stage: Stage, timer: Option<Duration>) {

@@ -199,9 +199,12 @@ fn tables_are_capped() {
     }
     let late = client(CLIENTS as u32);
     assert!(!world.pushes.wanted(&late, &host, world.now));
-    assert!(!world.pushes.may_challenge(&late, world.now));
     // Whoever is known goes on.
     assert!(world.pushes.wanted(&client(1), &host, world.now));
+    // Once somebody was woken there is room for another one, and no more.
+    assert!(world.delivered(seconds(1)) > 0);
+    assert!(world.pushes.wanted(&late, &host, world.now));
+    assert_eq!(world.pushes.clients.len(), CLIENTS);
 }
 
 #[test]
