@@ -77,23 +77,23 @@ public abstract class PollJobService : JobService() {
             val report = client.syncOnce(budget.coerceIn(Duration.ofSeconds(1), LONGEST))
             onPolled(client, report)
         }
-        // A job that is planned while it runs is stopped, so this one ends first.
+        // A job that is planned while it runs is stopped, so this one ends first; then there may be no time for more.
+        val plan = orSay { scheduler().planner(client) }
         jobFinished(parameters, false)
-        plan(client)
+        orSay { plan?.invoke() }
         return false
     }
 
     private suspend fun isDue(client: Client): Boolean = client.nextWakeup()?.let { it.at <= Instant.now() } ?: false
 
     /** What goes wrong here must not end the job a second time. The app plans anew when it goes to the background. */
-    private suspend fun plan(client: Client) {
-        try {
-            scheduler().schedule(client)
-        } catch (exception: CancellationException) {
-            throw exception
-        } catch (exception: Exception) {
-            Log.w(TAG, "the next poll could not be planned: ${exception.message}")
-        }
+    private inline fun <T> orSay(work: () -> T): T? = try {
+        work()
+    } catch (exception: CancellationException) {
+        throw exception
+    } catch (exception: Exception) {
+        Log.w(TAG, "the next poll could not be planned: ${exception.message}")
+        null
     }
 
     public companion object {

@@ -31,12 +31,14 @@ public class PollScheduler @JvmOverloads constructor(
     public suspend fun schedule(client: Client) {
         tellState(context, client)
         val planned = jobs.getPendingJob(jobId)?.let { Planned(it.extras.getLong(AT)) }
-        when (val change = jobChange(client.plan(), planned, Instant.now())) {
-            JobChange.Keep -> {}
-            JobChange.None -> cancel()
-            JobChange.WhenOnline -> schedule(OFFLINE, PersistableBundle())
-            is JobChange.At -> schedule(change.wakeup)
-        }
+        carryOut(jobChange(client.plan(), planned, Instant.now()))
+    }
+
+    /** What plans the poll after the one that runs, once that has ended. */
+    internal suspend fun planner(client: Client): () -> Unit {
+        tellState(context, client)
+        val change = jobChange(client.plan(), null, Instant.now())
+        return { carryOut(change) }
     }
 
     /** Plans a poll at this time or later. Android chooses the moment: it batches jobs by itself. */
@@ -48,6 +50,13 @@ public class PollScheduler @JvmOverloads constructor(
     /** Plans none. */
     public fun cancel() {
         jobs.cancel(jobId)
+    }
+
+    private fun carryOut(change: JobChange) = when (change) {
+        JobChange.Keep -> {}
+        JobChange.None -> cancel()
+        JobChange.WhenOnline -> schedule(OFFLINE, PersistableBundle())
+        is JobChange.At -> schedule(change.wakeup)
     }
 
     private fun schedule(latency: Duration, extras: PersistableBundle) {
