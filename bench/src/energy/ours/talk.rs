@@ -137,7 +137,7 @@ impl Talk<'_> {
                     self.hear(done.changes);
                 }
                 response::Kind::CaughtUp(end) => {
-                    self.engine.keep_tickets(&key, &end.tickets, now)?
+                    self.engine.keep_tickets(&key, &end.tickets, now)?;
                 }
                 other => return Err(format!("the node answers a sync with {other:?}").into()),
             }
