@@ -45,7 +45,7 @@ pub struct LightPost {
 impl Post for LightPost {
     fn ask(&mut self, now: UnixMillis) -> Result<Asked, Failure> {
         if self.outbox > 0 || now.since(self.connected) >= FULL_SYNC {
-            return Ok(Asked::Not);
+            return Ok(Asked::Skipped);
         }
         let news = self.log.borrow().len() > self.read;
         Ok(if news { Asked::News } else { Asked::Nothing })

@@ -198,7 +198,7 @@ impl Phone {
         // A push has said already that there is something, and what is due takes a connection.
         if carries == [WakeupReason::Sync] && !reasons.contains(&WakeupReason::Push) {
             let asked = self.post.ask(begun)?;
-            if asked != Asked::Not {
+            if asked != Asked::Skipped {
                 at = wire.datagram(&mut self.course, at, reason);
             }
             if asked == Asked::Nothing {

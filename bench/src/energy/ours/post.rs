@@ -30,7 +30,7 @@ pub type Dues = Vec<(WakeupReason, Option<Due>)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// It was not asked: it takes a connection.
-    Not,
+    Skipped,
     Nothing,
     News,
 }

@@ -122,7 +122,7 @@ impl RealPost {
 impl Post for RealPost {
     fn ask(&mut self, now: UnixMillis) -> Result<Asked, Failure> {
         let Some(asking) = self.engine.ask(now)? else {
-            return Ok(Asked::Not);
+            return Ok(Asked::Skipped);
         };
         let answer = self.node.service.answer_probe(HERE, now, &asking.question);
         let answer = answer.ok_or("the node is silent when asked by datagram")?;
@@ -229,8 +229,8 @@ mod tests {
         for _ in 0..2 {
             real.write(start).unwrap();
             light.write(start).unwrap();
-            assert_eq!(real.ask(start).unwrap(), Asked::Not);
-            assert_eq!(light.ask(start).unwrap(), Asked::Not);
+            assert_eq!(real.ask(start).unwrap(), Asked::Skipped);
+            assert_eq!(light.ask(start).unwrap(), Asked::Skipped);
             let (real, light) = (real.talk(start).unwrap(), light.talk(start).unwrap());
             assert!(real.carried.sent.abs_diff(light.carried.sent) < 5);
             assert!(real.carried.received.abs_diff(light.carried.received) < 5);
@@ -254,6 +254,6 @@ mod tests {
         assert_eq!(post.ask(now).unwrap(), Asked::Nothing);
         // Now and then it connects whatever it is told.
         let later = now.after(HOUR * 7);
-        assert_eq!(post.ask(later).unwrap(), Asked::Not);
+        assert_eq!(post.ask(later).unwrap(), Asked::Skipped);
     }
 }

@@ -40,8 +40,10 @@ pub fn place(marks: &[Box], widths: &[f64], page: &Box) -> Vec<Box> {
                 && !placed.iter().flatten().any(|other| other.meets(label))
         };
         let tried = tries(mark, widths[index]);
-        let label = tried.iter().find(|label| free(label));
-        let label = label.or_else(|| tried.first());
+        let label = tried
+            .iter()
+            .find(|label| free(label))
+            .or_else(|| tried.first());
         placed[index] = label.copied();
     }
     placed.into_iter().flatten().collect()
