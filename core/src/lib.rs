@@ -36,3 +36,8 @@ pub mod power;
 pub mod store;
 pub mod sync;
 pub mod wire;
+
+/// The Rust in docs/BATTERY.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/BATTERY.md")]
+mod battery_guide {}
