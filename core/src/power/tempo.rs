@@ -38,11 +38,11 @@ impl Tempo {
                 safety: minutes(6 * 60),
             },
             Preference::Balanced => Self {
-                daily: 64.0,
+                daily: 60.0,
                 lively: 8.0,
                 bounds: Bounds {
                     most: 4.0,
-                    quiet: 0.7,
+                    quiet: 0.4,
                     least: 0.4,
                 },
                 slack: minutes(5),
