@@ -7,7 +7,7 @@ import XCTest
 /// The plan and what was spent, as the screen shows them.
 @MainActor
 final class BatteryTests: DemoTestCase {
-    func testAPlanIsToldAsTheTimeUntilIt() {
+    func testAPlanIsToldAsTheTimeUntilIt() async {
         let now = Date(timeIntervalSince1970: 1_700_000_000)
         func outlook(live: Bool, at seconds: TimeInterval?) -> Outlook {
             let wakeup = seconds.map {
@@ -24,7 +24,7 @@ final class BatteryTests: DemoTestCase {
         XCTAssertEqual(outlook(live: false, at: nil).kind, .offline)
     }
 
-    func testBarsAreOfReasonsOnAllNetworksTogether() {
+    func testBarsAreOfReasonsOnAllNetworksTogether() async {
         func usage(_ wakeups: UInt64, _ radio: TimeInterval) -> Usage {
             Usage(wakeups: wakeups, radioHigh: radio, bytesSent: 100, bytesReceived: 200, connected: 0)
         }
