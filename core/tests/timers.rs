@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where the client waits for time to pass: file, how often it says so, and why that is no timer of its own.
-const WAITS: [(&str, usize, &str); 3] = [
+const WAITS: [(&str, usize, &str); 4] = [
     (
         "live.rs",
         9,
@@ -17,6 +17,11 @@ const WAITS: [(&str, usize, &str); 3] = [
         "poll.rs",
         1,
         "between two tries of wait_delivered, for which a person waits",
+    ),
+    (
+        "probe.rs",
+        1,
+        "patience with the answer to a datagram, within one poll",
     ),
     ("round.rs", 3, "patience with nodes within one poll"),
 ];
