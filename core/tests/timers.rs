@@ -15,8 +15,8 @@ const WAITS: [(&str, usize, &str); 4] = [
     ),
     (
         "poll.rs",
-        1,
-        "between two tries of wait_delivered, for which a person waits",
+        2,
+        "between two tries of wait_delivered, for which a person waits; seconds until a push may be followed",
     ),
     (
         "probe.rs",

@@ -37,7 +37,7 @@ impl World {
         let mut config = Config::new(folder.path().join("node"), listen);
         config.push.test_loopback = true;
         change(&mut config.push);
-        let node = start(&config);
+        let node = start(&config).await;
         let person = |name: &str| {
             let key = StorageKey::from_bytes([1; 32]);
             let nodes = [node.link().clone()];
@@ -109,12 +109,19 @@ impl World {
 
     async fn restart(&mut self) {
         self.node.take().expect("it runs").stop().await;
-        self.node = Some(start(&self.config));
+        self.node = Some(start(&self.config).await);
     }
 }
 
-fn start(config: &Config) -> Node {
-    Node::start(config.clone(), Arc::new(SystemClock::default())).expect("a node")
+/// The port of a node that stopped may be taken for a moment longer.
+async fn start(config: &Config) -> Node {
+    for _ in 0..100 {
+        if let Ok(node) = Node::start(config.clone(), Arc::new(SystemClock::default())) {
+            return node;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the node does not start");
 }
 
 /// Nothing comes for so long.

@@ -43,7 +43,7 @@ impl Client {
         self.wake_up(WakeupReason::Sync, budget).await
     }
 
-    /// A wake-up by push: a poll by connection, within 25 seconds, as platforms grant about 30. `payload` is what the push
+    /// A wake-up by push: a poll by connection, within 26 seconds, as platforms grant about 30. `payload` is what the push
     /// service brought, decrypted with the key of the subscription. It carries no content; a node's challenge
     /// ([`Client::set_push`]) is brought back to it, and anything else is a wake-up. If many came for nothing, this one is
     /// not followed at once: the report is not complete then, and [`Client::next_wakeup`] says when.
@@ -52,8 +52,7 @@ impl Client {
     /// As [`Client::poll`].
     pub async fn on_push(&self, payload: &[u8]) -> Result<PollReport, Error> {
         let challenged = self.take_push(payload).await?;
-        let goes = lock(&self.inner().power).pushed(self.now());
-        if !goes && !challenged {
+        if !challenged && !self.inner().unless_stopped(self.may_follow_push()).await? {
             self.inner().replan();
             return Ok(PollReport::default());
         }
@@ -73,6 +72,27 @@ impl Client {
         self.inner()
             .unless_stopped(self.deliver(*id, after(timeout)))
             .await
+    }
+
+    /// Whether a push that just came is followed. Within seconds of the last attempt it waits for its turn: it would hardly
+    /// get another wake-up as soon.
+    async fn may_follow_push(&self) -> Result<bool, Error> {
+        let power = &self.inner().power;
+        let now = self.now();
+        let turn = {
+            let mut power = lock(power);
+            if power.pushed(now) {
+                return Ok(true);
+            }
+            power.plan(now).wakeup
+        };
+        let turn = turn.filter(|turn| turn.reasons.contains(&WakeupReason::Push));
+        let wait = turn.map(|turn| turn.at.since(now));
+        let Some(wait) = wait.filter(|wait| *wait <= PUSH_WAIT) else {
+            return Ok(false);
+        };
+        sleep(wait).await;
+        Ok(lock(power).pushed(self.now()))
     }
 
     async fn wake_up(&self, reason: WakeupReason, budget: Duration) -> Result<PollReport, Error> {
@@ -245,7 +265,9 @@ impl PollReport {
 }
 
 /// What platforms grant a push is about 30 s; the rest is for the app.
-const PUSH_BUDGET: Duration = Duration::from_secs(25);
+const PUSH_BUDGET: Duration = Duration::from_secs(20);
+/// How long a push waits for its turn.
+const PUSH_WAIT: Duration = Duration::from_secs(6);
 /// Between two tries to deliver.
 const AGAIN: Duration = Duration::from_secs(1);
 
