@@ -17,7 +17,7 @@ test: setup lint ## everything that must pass: format, lints, tests, fuzz target
 	scripts/step documentation cargo test --workspace --doc --no-fail-fast
 	scripts/step simulation cargo run --quiet --profile simulation -p ailurus-bench --bin ailurus-sim -- --nodes 10 --clients 1000 --channels 250
 	scripts/step fuzzing scripts/fuzz-all 5
-	scripts/step size scripts/mobile 5900000
+	scripts/step size scripts/mobile 6150000
 	scripts/step android scripts/check-android
 	scripts/step api scripts/api --check
 	scripts/step kotlin $(MAKE) --no-print-directory test-kotlin
