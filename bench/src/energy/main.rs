@@ -1,7 +1,7 @@
 //! `make energy`: what days in the background cost a phone, in virtual time, beside what other programs do.
 //!
 //! Messages come by a [`trace`]; each policy, [`ours`] and those of [`peers`], makes packets of them; a [`radio`] says
-//! what these cost. [`rows`] are judged. docs/BATTERY.md, "How it is measured", explains method and sources.
+//! what these cost. [`rows`] are judged. docs/BATTERY.md, "How the laboratory works", explains method and sources.
 
 mod course;
 mod ours;
