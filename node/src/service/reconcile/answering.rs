@@ -20,7 +20,7 @@ use ailurus::{
 use bytes::Bytes;
 use negentropy::{Item, Negentropy};
 
-use super::{FRAME, ITEMS, Turn, Window, hash, load, part::Part};
+use super::{FRAME, ITEMS, Turn, Window, hash, last::is_last, load, part::Part};
 use crate::{
     service::{Service, Session, commit::answer},
     store::StoreError,
@@ -118,7 +118,7 @@ impl Service {
             .and_then(|mut negentropy| negentropy.reconcile(&request.message));
         match message {
             Ok(message) => {
-                if message.len() <= 1 {
+                if is_last(&message) {
                     self.reconciliations.held().remove(&who);
                 }
                 Ok(Ok(message))

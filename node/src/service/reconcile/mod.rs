@@ -5,6 +5,7 @@
 //! sorted pairs, which cost half a second to read for a million envelopes.
 
 mod answering;
+mod last;
 mod part;
 
 use std::{
