@@ -49,5 +49,5 @@ pub use operator::{
     Restored, Revocation, Revoked, Status, Subtree, Terms, restore,
 };
 pub use peers::{Pushes, Wire, WireEnd, Wires};
-pub use service::{Network, Offered, PushOffer, Service, Session};
+pub use service::{Network, Offered, PushOffer, Service, Session, Verified};
 pub use store::{Expired, Store, StoreError};

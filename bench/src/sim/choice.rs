@@ -90,6 +90,17 @@ impl Choice {
         true
     }
 
+    /// Whom to compare the polled node with now: each of the others once a day.
+    pub fn comparison(&self, now: UnixMillis) -> Option<usize> {
+        let standby = self.chooser.audit_due(0, now)?;
+        self.numbers.get(&standby).copied()
+    }
+
+    /// A node was compared with the polled one.
+    pub fn compared(&mut self, node: &NodeKey, now: UnixMillis, random: u64) {
+        self.chooser.audited(node, 0, now, random);
+    }
+
     fn numbers(&self, keys: &[NodeKey]) -> Vec<usize> {
         keys.iter()
             .filter_map(|key| self.numbers.get(key).copied())

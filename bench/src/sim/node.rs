@@ -14,7 +14,7 @@ use ailurus::{
         time::UnixMillis,
     },
 };
-use ailurus_node::{Limits, Pushes, Service, Session, Store, Wires};
+use ailurus_node::{Limits, Pushes, Service, Session, Store, Verified, Wires};
 use prost::Message as _;
 
 use super::{Failure, random::Random};
@@ -25,6 +25,7 @@ pub struct Node {
     pub secret: NodeSecret,
     limits: Limits,
     folder: PathBuf,
+    verified: Arc<Verified>,
     service: Option<Arc<Service>>,
     /// Links to others; out of their place while they run.
     pub wires: Option<Wires>,
@@ -45,6 +46,7 @@ impl Node {
         number: usize,
         limits: Limits,
         folder: &Path,
+        verified: &Arc<Verified>,
         now: UnixMillis,
         random: &mut Random,
     ) -> Result<Self, Failure> {
@@ -56,6 +58,7 @@ impl Node {
             secret,
             limits,
             folder: folder.join(number.to_string()),
+            verified: Arc::clone(verified),
             service: None,
             wires: None,
             accused: 0,
@@ -107,8 +110,9 @@ impl Node {
         if self.is_up() {
             return Ok(());
         }
-        let store = Store::open(&self.folder.join("node.db"))?;
-        let service = Service::new(Arc::new(store), self.limits.clone(), *self.link.key());
+        let store = Arc::new(Store::open_alone(&self.folder.join("node.db"))?);
+        let verified = Some(Arc::clone(&self.verified));
+        let service = Service::beside(store, self.limits.clone(), *self.link.key(), verified);
         self.service = Some(Arc::new(service));
         self.wires = Some(Wires::new(*self.link.key(), now));
         Ok(())

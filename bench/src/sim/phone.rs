@@ -23,6 +23,8 @@ pub struct Phone {
     /// When its polls were complete.
     pub polled: Vec<UnixMillis>,
     pub tally: Tally,
+    /// It is new at a node, which first has to hear of its channels from others.
+    pub is_new: bool,
 }
 
 /// What is counted of one phone.
@@ -88,11 +90,32 @@ impl Phone {
         }
         self.polled.push(now);
         let kept = self.choice.plan(now).kept;
+        let mut told = vec![asked];
         for &node in &kept {
             let errand = self.client.has_work(node, &around.channels, &kept, now)?;
             if asked != Some(node) && errand {
                 self.talk(node, around, now)?;
+                told.push(Some(node));
             }
+        }
+        self.compare(&told, around, now)
+    }
+
+    /// Real phones compare sums and fetch what differs; here they ask the other node for what is new there, unless they
+    /// just have.
+    fn compare(
+        &mut self,
+        told: &[Option<usize>],
+        around: &mut Around<'_>,
+        now: UnixMillis,
+    ) -> Result<(), Failure> {
+        let Some(standby) = self.choice.comparison(now) else {
+            return Ok(());
+        };
+        if told.contains(&Some(standby)) || self.talk(standby, around, now)? {
+            let link = around.links.get(standby).ok_or("there is no such node")?;
+            let random = self.client.random.number();
+            self.choice.compared(link.key(), now, random);
         }
         Ok(())
     }
@@ -119,6 +142,7 @@ impl Phone {
             self.client
                 .talk(index, &mut node, channels, &network, now)?
         };
+        self.is_new |= brought.newcomer;
         self.take(&brought, around, now)?;
         let random = self.client.random.number();
         let key = around

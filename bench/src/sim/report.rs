@@ -16,7 +16,7 @@ pub struct Report {
     /// From writing to the member's phone, in minutes: mostly sleep.
     pub delay_minutes: Percentiles,
     /// From the member's first complete poll after the acknowledgement, in minutes: what the network adds, where nodes
-    /// exchange every two hours what real ones push at once, and phones compare no nodes.
+    /// exchange every three hours what real ones push at once.
     pub late_minutes: Percentiles,
     pub polls: u64,
     pub polls_failed_over: u64,

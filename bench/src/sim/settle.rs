@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use ailurus::{
     crypto::{HolderSecret, NodeKey},
     wire::time::UnixMillis,
 };
-use ailurus_node::Limits;
+use ailurus_node::{Limits, Verified};
 
 use super::{
     Failure,
@@ -62,6 +62,7 @@ impl Settled {
             knows: Vec::with_capacity(scale.clients),
         };
         let seats = 3 * scale.clients / scale.nodes.max(1);
+        let verified = Arc::new(Verified::default());
         for number in 0..scale.nodes {
             // Some are small, so that they fill up and send people away.
             let room = seats as f64 * (0.8 + 1.7 * random.unit());
@@ -69,7 +70,7 @@ impl Settled {
                 registrations: room as u64 + 8,
                 ..Limits::default()
             };
-            let node = Node::start(number, limits, folder, start, random)?;
+            let node = Node::start(number, limits, folder, &verified, start, random)?;
             settled.by_key.insert(*node.key(), number);
             settled.links.push(node.link.clone());
             settled.nodes.push(Mutex::new(node));
@@ -177,6 +178,7 @@ impl Settled {
                 choice,
                 polled: Vec::new(),
                 tally: Tally::default(),
+                is_new: false,
             }));
         }
         Ok(())

@@ -67,6 +67,8 @@ struct World {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Wake(usize),
+    /// A phone looks again that was new at a node.
+    LookAgain(usize),
     Fail(usize),
     Return(usize),
     /// All nodes hand on and reconcile.
@@ -75,9 +77,19 @@ enum Event {
 
 /// What is done by one phone or to one node, at a time.
 enum Deed {
-    Look { phone: usize, at: UnixMillis },
-    Kill { node: usize, emptied: bool },
-    Restart { node: usize, at: UnixMillis },
+    Look {
+        phone: usize,
+        at: UnixMillis,
+        writes: bool,
+    },
+    Kill {
+        node: usize,
+        emptied: bool,
+    },
+    Restart {
+        node: usize,
+        at: UnixMillis,
+    },
 }
 
 /// A link between two nodes, by the one that dialled.
@@ -148,9 +160,15 @@ impl World {
             }
             match event {
                 Event::Wake(phone) => {
-                    deeds.push(Deed::Look { phone, at });
+                    let writes = at < self.end;
+                    deeds.push(Deed::Look { phone, at, writes });
                     self.sleep(at, phone, 1.0);
                 }
+                Event::LookAgain(phone) => deeds.push(Deed::Look {
+                    phone,
+                    at,
+                    writes: false,
+                }),
                 Event::Fail(node) => deeds.extend(self.fail(at, node)),
                 Event::Return(node) => {
                     self.up[node] = true;
@@ -158,8 +176,9 @@ impl World {
                 }
                 Event::Round => {
                     self.act(&deeds)?;
-                    deeds.clear();
                     self.round(at)?;
+                    self.expect_newcomers(at, &deeds);
+                    deeds.clear();
                     self.schedule(at.after(ROUND), Event::Round);
                     if shown.elapsed() > SHOWN {
                         shown = Instant::now();
@@ -172,6 +191,19 @@ impl World {
         }
         self.act(&deeds)?;
         self.look_once_more(last)
+    }
+
+    /// Phones that are on look every quarter of an hour, as after a visit to a node that is new to them. Here they do so
+    /// once nodes have exchanged what real ones have by then.
+    fn expect_newcomers(&mut self, now: UnixMillis, deeds: &[Deed]) {
+        for deed in deeds {
+            let Deed::Look { phone, .. } = deed else {
+                continue;
+            };
+            if std::mem::take(&mut lock(&self.all.phones[*phone]).is_new) {
+                self.schedule(now.after(HANDING_ON * 2), Event::LookAgain(*phone));
+            }
+        }
     }
 
     /// At the end everybody looks again, whatever their rhythm.
@@ -190,6 +222,7 @@ impl World {
             let looks = (0..self.scale.clients).map(|phone| Deed::Look {
                 phone,
                 at: now.offset(phone as i64),
+                writes: false,
             });
             self.act(&looks.collect::<Vec<_>>())?;
             now = now.offset(self.scale.clients as i64);
@@ -222,7 +255,7 @@ impl World {
             Deed::Kill { node, .. } | Deed::Restart { node, .. } => touched.push(*node),
         };
         turns::take(self.threads, deeds, touches, |deed| match deed {
-            Deed::Look { phone, at } => self.look(*phone, *at),
+            Deed::Look { phone, at, writes } => self.look(*phone, *at, *writes),
             Deed::Kill { node, emptied } => {
                 let mut node = self.node(*node);
                 node.kill();
@@ -232,7 +265,7 @@ impl World {
         })
     }
 
-    fn look(&self, phone: usize, now: UnixMillis) -> Result<(), Failure> {
+    fn look(&self, phone: usize, now: UnixMillis, writes: bool) -> Result<(), Failure> {
         let numbers = self.all.knows[phone].channels.iter();
         let mut around = Around {
             nodes: &self.all.nodes,
@@ -241,13 +274,15 @@ impl World {
             channels: Channels::of(&self.all.channels, numbers.copied()),
         };
         let mut phone = lock(&self.all.phones[phone]);
-        if now < self.end {
+        // Not at the first look: what real nodes need seconds for after a registration, until they know each other, takes
+        // until the next round here.
+        if writes && !phone.client.seats.is_empty() {
             phone.write(&mut around, now)?;
         }
         phone.exchange(&mut around, now)
     }
 
-    /// What real nodes do all the time, they do here every two hours: hand on what was published, and reconcile.
+    /// What real nodes do all the time, they do here every three hours: hand on what was published, and reconcile.
     fn round(&self, now: UnixMillis) -> Result<(), Failure> {
         let nodes: Vec<usize> = (0..self.scale.nodes).collect();
         let itself = |node: &usize, touched: &mut Vec<usize>| touched.push(*node);
@@ -286,6 +321,9 @@ impl World {
             let others = others.filter_map(|other| self.all.by_key.get(other));
             links.extend(others.map(|other| (number, *other)));
         }
+        // By distance: links that follow each other are between other nodes each, and go on at once.
+        let nodes = self.scale.nodes;
+        links.sort_by_key(|(from, to)| ((to + nodes - from) % nodes, *from));
         let both = |link: &Link, touched: &mut Vec<usize>| touched.extend([link.0, link.1]);
         turns::take(self.threads, &links, both, |(from, to)| {
             let (mut here, mut there) = if from < to {
@@ -398,7 +436,7 @@ fn peak_megabytes() -> Result<f64, Failure> {
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How often nodes look after themselves, and exchange what real ones push at once.
-const ROUND: Duration = Duration::from_secs(2 * 3_600);
+const ROUND: Duration = Duration::from_secs(3 * 3_600);
 /// For so long they only hand on, before they reconcile.
 const HANDING_ON: Duration = Duration::from_secs(60);
 /// How long a failed node is away, on average.

@@ -249,6 +249,6 @@ impl Wires {
 }
 
 /// How often it is written down who answers, and read who is new.
-const UPDATE_EVERY: Duration = Duration::from_secs(4 * 3_600);
+const UPDATE_EVERY: Duration = Duration::from_secs(3 * 3_600);
 /// How long a follower may be silent and is told all the same.
 const REMEMBERED: Duration = Duration::from_secs(6 * 3_600);

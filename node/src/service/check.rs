@@ -1,13 +1,16 @@
 //! Everything about a request that can be checked without the database: keys, proofs, times, sizes, signatures.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ailurus::{
     channel::{
         Address, Envelope, EnvelopeError, Epoch, Introduction, IntroductionError, TimeError,
         delegation_statement, lease_statement,
     },
-    crypto::{AccessKey, NodeKey, Pseudonym, PublicKey, batch},
+    crypto::{AccessKey, NodeKey, Pseudonym, PublicKey, batch, kdf},
     wire::{
         limits::{ADDRESS_EARLY, MAX_ITEMS, MAX_LEASES},
         node::{IntroductionProof, Item, Lease, Publish, Reason, Register},
@@ -15,7 +18,7 @@ use ailurus::{
     },
 };
 
-use super::{Session, network::Network};
+use super::{Session, network::Network, verified::Verified};
 use crate::store::{Introduced, Keys};
 
 /// A request that changes what the node keeps, as it came.
@@ -102,17 +105,24 @@ pub(crate) struct CheckedLease {
     pub(crate) delegated: bool,
 }
 
-/// Checks requests; remembers the keys it saw last, since lifting a point to the curve costs as much as half a signature.
+/// Checks requests; remembers the keys it saw last, since lifting a point to the curve costs as much as half a signature,
+/// and the delegations that were good, since other nodes show one again until they are let in.
 pub(crate) struct Checker {
     node: NodeKey,
     keys: HashMap<[u8; 64], Keys>,
+    /// Hashes of key, statement and signature.
+    delegations: HashSet<[u8; 32]>,
+    /// Envelopes that other nodes in this process have verified.
+    verified: Option<Arc<Verified>>,
 }
 
 impl Checker {
-    pub(crate) fn new(node: NodeKey) -> Self {
+    pub(crate) fn new(node: NodeKey, verified: Option<Arc<Verified>>) -> Self {
         Self {
             node,
             keys: HashMap::new(),
+            delegations: HashSet::new(),
+            verified,
         }
     }
 
@@ -122,7 +132,7 @@ impl Checker {
             .into_iter()
             .map(|write| self.parse(now, write))
             .collect();
-        verify(&mut checked);
+        verify(&mut checked, self.verified.as_deref());
         checked
     }
 
@@ -253,27 +263,48 @@ impl Checker {
         if end <= now || end > epoch.lease_end() {
             return Err(Reason::LeaseEnd);
         }
-        let statement = if delegated {
+        if delegated {
             // The transport has proved the pseudonym: whoever dials with this key is the node that was delegated to.
             let node = NodeKey::from_bytes(*session.pseudonym.as_bytes());
-            delegation_statement(&node, &keys.address, lease.lease_end)
+            let statement = delegation_statement(&node, &keys.address, lease.lease_end);
+            self.delegation(&keys.access, &statement, signature)?;
         } else {
-            lease_statement(
+            let statement = lease_statement(
                 exporter,
                 self.node.as_bytes(),
                 session.pseudonym.as_bytes(),
                 &keys.address,
                 lease.lease_end,
-            )
-        };
-        keys.access
-            .verify(&statement, signature)
-            .map_err(|_| Reason::BadProof)?;
+            );
+            keys.access
+                .verify(&statement, signature)
+                .map_err(|_| Reason::BadProof)?;
+        }
         Ok(CheckedLease {
             keys,
             end_s: lease.lease_end,
             delegated,
         })
+    }
+
+    fn delegation(
+        &mut self,
+        access: &AccessKey,
+        statement: &[u8; 32],
+        signature: &[u8; 64],
+    ) -> Result<(), Reason> {
+        let hash = kdf::sha256(&[access.as_bytes(), statement, signature]);
+        if self.delegations.contains(&hash) {
+            return Ok(());
+        }
+        access
+            .verify(statement, signature)
+            .map_err(|_| Reason::BadProof)?;
+        if self.delegations.len() >= DELEGATIONS {
+            self.delegations.clear();
+        }
+        self.delegations.insert(hash);
+        Ok(())
     }
 
     fn keys(&mut self, blinded: &[u8], access: &[u8]) -> Result<Keys, Reason> {
@@ -317,30 +348,34 @@ fn envelope(
     Ok(envelope)
 }
 
-fn verify(checked: &mut [Checked]) {
-    let batch: Vec<_> = checked
-        .iter()
-        .filter_map(|request| match &request.kind {
-            CheckedKind::Publish(keys, items) => Some((keys.blinded, items)),
-            _ => None,
-        })
-        .flat_map(|(key, items)| {
-            let sound = items.iter().filter_map(|item| item.as_ref().ok());
-            sound.map(move |envelope| envelope.batch_item(key))
-        })
-        .collect();
-    let mut verdicts = batch::verify_each(&batch).into_iter();
+fn verify(checked: &mut [Checked], verified: Option<&Verified>) {
+    let (mut items, mut batch) = (Vec::new(), Vec::new());
     for request in checked {
-        let CheckedKind::Publish(_, items) = &mut request.kind else {
+        let CheckedKind::Publish(keys, envelopes) = &mut request.kind else {
             continue;
         };
-        for item in items.iter_mut().filter(|item| item.is_ok()) {
-            if verdicts.next() != Some(true) {
-                *item = Err(Reason::BadSignature);
+        for place in envelopes {
+            let Ok(envelope) = place else {
+                continue;
+            };
+            let item = envelope.batch_item(keys.blinded);
+            if !verified.is_some_and(|verified| verified.knows(&item)) {
+                batch.push(item);
+                items.push(place);
             }
+        }
+    }
+    let verdicts = batch::verify_each(&batch);
+    for ((place, item), is_good) in items.into_iter().zip(&batch).zip(verdicts) {
+        if !is_good {
+            *place = Err(Reason::BadSignature);
+        } else if let Some(verified) = verified {
+            verified.remember(item);
         }
     }
 }
 
 /// Pairs of keys remembered, about 250 bytes each.
 const KEYS: usize = 4_096;
+/// Delegations remembered, about 40 bytes each.
+const DELEGATIONS: usize = 65_536;

@@ -19,6 +19,7 @@ mod reconcile;
 mod register;
 mod seen;
 mod sync;
+mod verified;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -60,6 +61,7 @@ use crate::{
 };
 
 pub(crate) use self::network::is_local_host;
+pub use self::verified::Verified;
 pub(crate) use self::{
     check::{Checked, CheckedKind, Checker, Write, WriteKind},
     commit::{Committed, Stored},
@@ -92,6 +94,7 @@ pub struct Service {
     admission: Admission,
     cursors: Cursors,
     checker: Mutex<Checker>,
+    verified: Option<Arc<Verified>>,
     seen: Seen,
     load: LoadMeter,
     neighbours: Neighbours,
@@ -142,12 +145,24 @@ pub struct Offered(pub(crate) Vec<Stored>);
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
+        Self::beside(store, limits, node, None)
+    }
+
+    /// As [`Service::new`], beside others in a simulation: an envelope that one of them has verified is not verified
+    /// again.
+    pub fn beside(
+        store: Arc<Store>,
+        limits: Limits,
+        node: NodeKey,
+        verified: Option<Arc<Verified>>,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         metrics.set_kept(&store);
         Self {
             admission: Admission::new(&limits),
             cursors: Cursors::new(store.cursor_key(), store.generation()),
-            checker: Mutex::new(Checker::new(node)),
+            checker: Mutex::new(Checker::new(node, verified.clone())),
+            verified,
             seen: Seen::default(),
             load: LoadMeter::default(),
             neighbours: Neighbours::new(&store),
@@ -354,7 +369,7 @@ impl Service {
 
     /// Something that checks requests for this service.
     pub(crate) fn checker(&self) -> Checker {
-        Checker::new(self.node)
+        Checker::new(self.node, self.verified.clone())
     }
 
     /// Decides what is to be done, and takes what it costs from the client's allowance.

@@ -50,6 +50,8 @@ pub(crate) use writer::{Append, Keep, Writer};
 /// The database of a node. Closing it (dropping) folds the write-ahead log into the file.
 pub struct Store {
     path: PathBuf,
+    /// SQLite's way to the file, if not the usual one.
+    vfs: Option<&'static str>,
     /// Closed before the writer: only the last connection folds the log, and a reader cannot.
     readers: Mutex<Vec<Reader>>,
     writer: Mutex<Writer>,
@@ -74,11 +76,24 @@ impl Store {
     /// # Errors
     /// If the file cannot be opened or written, is not a node's database, or was made by a later version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_by(path, None)
+    }
+
+    /// As [`Store::open`], and no other process may open it meanwhile: for simulations, which need not ask the system for
+    /// a lock with every read.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_alone(path: &Path) -> Result<Self, StoreError> {
+        Self::open_by(path, Some("unix-excl"))
+    }
+
+    fn open_by(path: &Path, vfs: Option<&'static str>) -> Result<Self, StoreError> {
         let open = |source| StoreError::Open {
             path: path.to_owned(),
             source,
         };
-        let mut connection = Connection::open(path).map_err(open)?;
+        let mut connection = connect(path, OpenFlags::default(), vfs).map_err(open)?;
         connection.busy_timeout(BUSY).map_err(open)?;
         connection
             .pragma_update(None, "journal_mode", "WAL")
@@ -103,6 +118,7 @@ impl Store {
         let writer = Writer::new(connection)?;
         Ok(Self {
             path: path.to_owned(),
+            vfs,
             totals: Mutex::new(*writer.totals()),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
@@ -227,7 +243,7 @@ impl Store {
 
     fn reader(&self) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = connect(&self.path, flags, self.vfs)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.set_db_config(STABLE_PLANS, true)?;
@@ -240,6 +256,13 @@ impl Store {
 
     fn idle_readers(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+        None => Connection::open_with_flags(path, flags),
     }
 }
 
@@ -319,6 +342,28 @@ const IDLE_READERS: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_opened_alone_is_written_and_read_and_opens_as_any_other_afterwards() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("node.db");
+        let store = Store::open_alone(&path).expect("a database");
+        for value in [[7; 16], [8; 16]] {
+            store
+                .write(|writer| writer.set_meta("generation", &value))
+                .expect("writable");
+            store.read(|_| Ok(())).expect("readable");
+        }
+        assert!(
+            !dir.path().join("node.db-shm").exists(),
+            "no locks by the system"
+        );
+        drop(store);
+        assert_eq!(
+            Store::open(&path).expect("a database").generation(),
+            &[8; 16]
+        );
+    }
 
     #[test]
     fn closing_folds_the_log_into_the_file_also_after_reads() {
