@@ -94,7 +94,7 @@ pub struct Brought {
     pub registered: Option<Option<u32>>,
     pub refused: Option<Reason>,
     pub evicted: bool,
-    /// The node had nothing of this phone's channels leased for it before.
+    /// These are the first leases that the phone has there.
     pub newcomer: bool,
 }
 
@@ -328,11 +328,11 @@ impl Client {
                         brought.refused = registered.refusals.first().map(|first| first.reason());
                         if let Some(seat) = self.seats.get_mut(&index) {
                             seat.counted = registered.hop_count.is_some();
-                            brought.newcomer |= seat.leases.is_empty();
+                            let had_none = seat.leases.is_empty();
                             let granted = part.iter().enumerate();
                             let granted = granted.filter(|(place, _)| !refused.contains(place));
                             seat.leases.extend(granted.map(|(_, lease)| *lease));
-                            brought.newcomer &= !seat.leases.is_empty();
+                            brought.newcomer |= had_none && !seat.leases.is_empty();
                         }
                     }
                     response::Kind::Refused(refused) => {

@@ -111,7 +111,7 @@ impl Node {
             return Ok(());
         }
         let store = Arc::new(Store::open_alone(&self.folder.join("node.db"))?);
-        let verified = Some(Arc::clone(&self.verified));
+        let verified = Arc::clone(&self.verified);
         let service = Service::beside(store, self.limits.clone(), *self.link.key(), verified);
         self.service = Some(Arc::new(service));
         self.wires = Some(Wires::new(*self.link.key(), now));

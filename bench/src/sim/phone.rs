@@ -84,18 +84,17 @@ impl Phone {
                 break;
             }
         }
-        if asked.is_none() {
+        let Some(asked) = asked else {
             self.tally.without_node += 1;
             return Ok(());
-        }
+        };
         self.polled.push(now);
         let kept = self.choice.plan(now).kept;
         let mut told = vec![asked];
         for &node in &kept {
             let errand = self.client.has_work(node, &around.channels, &kept, now)?;
-            if asked != Some(node) && errand {
-                self.talk(node, around, now)?;
-                told.push(Some(node));
+            if asked != node && errand && self.talk(node, around, now)? {
+                told.push(node);
             }
         }
         self.compare(&told, around, now)
@@ -105,14 +104,14 @@ impl Phone {
     /// just have.
     fn compare(
         &mut self,
-        told: &[Option<usize>],
+        told: &[usize],
         around: &mut Around<'_>,
         now: UnixMillis,
     ) -> Result<(), Failure> {
         let Some(standby) = self.choice.comparison(now) else {
             return Ok(());
         };
-        if told.contains(&Some(standby)) || self.talk(standby, around, now)? {
+        if told.contains(&standby) || self.talk(standby, around, now)? {
             let link = around.links.get(standby).ok_or("there is no such node")?;
             let random = self.client.random.number();
             self.choice.compared(link.key(), now, random);

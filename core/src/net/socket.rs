@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use quinn::{
@@ -75,19 +75,6 @@ impl SharedSocket {
         }
     }
 
-    fn count_foreign(&self, bufs: &[IoSliceMut<'_>], meta: &[RecvMeta], received: usize) {
-        let mut foreign = 0;
-        for (buffer, meta) in bufs.iter().zip(meta).take(received) {
-            let bytes = buffer.get(..meta.len).unwrap_or_default();
-            let datagrams = bytes.chunks(meta.stride.max(1));
-            foreign += datagrams.filter(|datagram| is_foreign(datagram)).count();
-        }
-        if foreign > 0 {
-            let foreign = u64::try_from(foreign).unwrap_or(u64::MAX);
-            self.foreign.fetch_add(foreign, Ordering::Relaxed);
-        }
-    }
-
     /// Answers the questions in what was received, of which all datagrams but the last have the length `meta.stride`. If
     /// there was nothing else in it, nothing is left of it for QUIC.
     fn take_probes(&self, bytes: &[u8], meta: &mut RecvMeta) {
@@ -141,22 +128,30 @@ impl AsyncUdpSocket for SharedSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut rounds = 1;
-        loop {
-            let received = ready!(self.socket.poll_recv(cx, bufs, meta))?;
-            self.count_foreign(bufs, meta, received);
-            let mut others = false;
+        let (mut foreign, mut datagrams, mut others) = (0, 0, false);
+        let polled = loop {
+            let received = match self.socket.poll_recv(cx, bufs, meta) {
+                Poll::Ready(Ok(received)) => received,
+                ended => break ended,
+            };
             for (buffer, meta) in bufs.iter().zip(meta.iter_mut()).take(received) {
                 let bytes = buffer.get(..meta.len).unwrap_or_default();
+                for datagram in bytes.chunks(meta.stride.max(1)) {
+                    datagrams += 1;
+                    foreign += u64::from(is_foreign(datagram));
+                }
                 self.take_probes(bytes, meta);
                 others |= meta.len > 0;
             }
             // QUIC is not woken for questions alone, but must not wait for long either.
-            if others || rounds == ROUNDS {
-                return Poll::Ready(Ok(received));
+            if others || datagrams >= IN_A_ROW {
+                break Poll::Ready(Ok(received));
             }
-            rounds += 1;
+        };
+        if foreign > 0 {
+            self.foreign.fetch_add(foreign, Ordering::Relaxed);
         }
+        polled
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -197,8 +192,8 @@ fn is_foreign(datagram: &[u8]) -> bool {
     }
 }
 
-/// Batches of nothing but questions that are answered in a row: about two milliseconds.
-const ROUNDS: usize = 4;
+/// Nothing but questions, answered in a row, until so many have come: about two milliseconds.
+const IN_A_ROW: usize = 128;
 const FIXED: u8 = 0x40;
 const LONG: u8 = 0x80;
 const VERSION_1: [u8; 4] = [0, 0, 0, 1];

@@ -365,9 +365,9 @@ fn verify(checked: &mut [Checked], verified: Option<&Verified>) {
             }
         }
     }
-    let verdicts = batch::verify_each(&batch);
-    for ((place, item), is_good) in items.into_iter().zip(&batch).zip(verdicts) {
-        if !is_good {
+    let mut verdicts = batch::verify_each(&batch).into_iter();
+    for (place, item) in items.into_iter().zip(&batch) {
+        if verdicts.next() != Some(true) {
             *place = Err(Reason::BadSignature);
         } else if let Some(verified) = verified {
             verified.remember(item);

@@ -145,12 +145,21 @@ pub struct Offered(pub(crate) Vec<Stored>);
 impl Service {
     /// The service of the node with key `node` over its store.
     pub fn new(store: Arc<Store>, limits: Limits, node: NodeKey) -> Self {
-        Self::beside(store, limits, node, None)
+        Self::with(store, limits, node, None)
     }
 
     /// As [`Service::new`], beside others in a simulation: an envelope that one of them has verified is not verified
     /// again.
     pub fn beside(
+        store: Arc<Store>,
+        limits: Limits,
+        node: NodeKey,
+        verified: Arc<Verified>,
+    ) -> Self {
+        Self::with(store, limits, node, Some(verified))
+    }
+
+    fn with(
         store: Arc<Store>,
         limits: Limits,
         node: NodeKey,
