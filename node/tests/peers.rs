@@ -5,14 +5,14 @@ mod common;
 use std::sync::Arc;
 
 use ailurus::{
-    channel::{Epoch, NewChannel, NodeLink, delegation_statement, record::own_slot},
+    channel::{Epoch, NewChannel, NodeLink, delegation_statement, record::own_slots},
     crypto::{NodeKey, NodeSecret, Pseudonym},
     wire::{
         content::NodeHint,
         limits::{LIFETIME, MAX_FRAME},
         node::{
-            Announce, Announced, Announcement, Published, Reason, Reconcile, RecordWanted, Request,
-            Response, request, response::Kind,
+            Announce, Announced, Announcement, Published, Reason, Reconcile, Request, Response,
+            request, response::Kind,
         },
         time::UnixMillis,
     },
@@ -331,46 +331,67 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
         record_secret: Bytes::copy_from_slice(secret.expose()),
         ..Announcement::default()
     };
-    let slot = own_slot(&a.key, signer.key());
-    let wanted = [RecordWanted {
-        index: 0,
-        slot: u32::from(slot),
-    }];
-    let mut signed = |key: NodeKey, slot: u8, time: UnixMillis| {
+    let own = own_slots(&a.key, signer.key());
+    let signed = |key: NodeKey, slots: &[u8]| {
         let link = NodeLink::new(key, "192.0.2.1", 4433).expect("a link");
-        let record = signer.sign(&secret, &link, slot, time, &mut entropy);
+        let mut entropy = ailurus::crypto::SeededEntropy::from_u64(8);
+        let sign = |slot: &u8| signer.sign(&secret, &link, *slot, NOW, &mut entropy);
         Announcement {
-            record: Some(record.to_wire()),
+            records: slots
+                .iter()
+                .map(sign)
+                .map(|record| record.to_wire())
+                .collect(),
             ..bare.clone()
         }
     };
+    let refused = |announcement| a.announce(NOW, vec![announcement]).refusals[0].reason();
+    let wanted = |after: u32, announcement: &Announcement| -> Vec<(u32, u32)> {
+        let now = NOW.after(HOUR * after);
+        let answer = a.announce(now, vec![announcement.clone()]);
+        assert_eq!(answer.refusals, []);
+        let slots = answer.records_wanted.iter();
+        slots.map(|wanted| (wanted.index, wanted.slot)).collect()
+    };
+    let all: Vec<(u32, u32)> = own.iter().map(|slot| (0, u32::from(*slot))).collect();
+    let none: Vec<(u32, u32)> = Vec::new();
     let elsewhere = NodeSecret::from_bytes([9; 32]).public();
-    let of_other = a.announce(NOW, vec![signed(elsewhere, slot, NOW)]);
-    assert_eq!(of_other.refusals[0].reason(), Reason::BadProof);
-    assert_eq!(a.announce(NOW, vec![bare.clone()]).records_wanted, wanted);
-    let other_slot = a.announce(NOW, vec![signed(a.key, (slot + 1) % 8, NOW)]);
-    assert_eq!(other_slot.refusals[0].reason(), Reason::BadProof);
-    let mut forged = signed(a.key, slot, NOW);
-    if let Some(record) = &mut forged.record {
-        record.seq += 1;
-    }
-    assert_eq!(
-        a.announce(NOW, vec![forged]).refusals[0].reason(),
-        Reason::BadSignature
+    assert_eq!(refused(signed(elsewhere, &own[..1])), Reason::BadProof);
+    assert_eq!(wanted(0, &bare), all);
+    let strange = (0..8).find(|slot| !own.contains(slot)).expect("of eight");
+    let other_slot = signed(a.key, &[own[0], strange]);
+    assert_eq!(refused(other_slot), Reason::BadProof);
+    let mut forged = signed(a.key, &own);
+    forged.records[2].seq += 1;
+    assert_eq!(refused(forged), Reason::BadSignature);
+    let four = signed(a.key, &[own.as_slice(), &own[..1]].concat());
+    assert_eq!(refused(four), Reason::Malformed);
+    assert_eq!(wanted(0, &bare), all, "nothing was kept of these");
+    assert_eq!(wanted(0, &signed(a.key, &own)), none);
+    assert_eq!(wanted(23, &bare), none);
+    assert_eq!(wanted(24, &bare), all[..1], "the others were not needed");
+    assert_eq!(wanted(48, &bare), all, "nothing stands any more");
+}
+
+#[test]
+fn a_database_of_version_5_keeps_its_record() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("node.db");
+    std::fs::write(&path, include_bytes!("data/v5.db")).expect("copied");
+    drop(Store::open(&path).expect("it is brought to today's version"));
+    let database = rusqlite::Connection::open(&path).expect("opens");
+    let kept = database.query_row(
+        "SELECT r.slot, r.seq, length(r.value), length(r.signature), d.slot
+         FROM records r JOIN delegations d ON d.address = r.address",
+        [],
+        |row| {
+            let lengths: (i64, i64) = (row.get(2)?, row.get(3)?);
+            Ok((row.get(0)?, row.get(1)?, lengths, row.get(4)?))
+        },
     );
-    let good = signed(a.key, slot, NOW);
-    let none: [RecordWanted; 0] = [];
-    assert_eq!(a.announce(NOW, vec![good]).records_wanted, none);
-    assert_eq!(
-        a.announce(NOW.after(HOUR * 23), vec![bare.clone()])
-            .records_wanted,
-        none
-    );
-    assert_eq!(
-        a.announce(NOW.after(HOUR * 24), vec![bare.clone()])
-            .records_wanted,
-        wanted
-    );
+    let signed_s = NOW.as_millis() as i64 / 1_000;
+    let one: (i64, i64, (i64, i64), Option<i64>) = kept.expect("one record");
+    assert_eq!(one, (1, signed_s, (256, 64), None));
 }
 
 #[test]

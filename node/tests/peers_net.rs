@@ -14,7 +14,7 @@ use std::{
 use ailurus::{
     channel::{
         AddressKeys, Envelope, Epoch, NewChannel, NodeLink, delegation_statement, lease_statement,
-        record::{own_slot, salt},
+        record::{own_slots, salt},
     },
     crypto::{NodeSecret, OsEntropy},
     net::{Connection, Dht, DhtMode, NodeEndpoint, NodeOptions},
@@ -22,7 +22,8 @@ use ailurus::{
         content::NodeHint,
         limits::MAX_FRAME,
         node::{
-            Announce, Announcement, Lease, Published, Request, Response, request, response::Kind,
+            Announce, Announcement, Lease, Published, Record, Request, Response, request,
+            response::Kind,
         },
         time::{Clock, UnixMillis},
     },
@@ -115,17 +116,17 @@ impl Member {
         }
     }
 
-    async fn count(&self) -> usize {
-        sync(&self.connection, Bytes::new()).await.envelopes.len()
-    }
-
-    /// Waits until the node has so many envelopes.
+    /// Waits until the node has so many envelopes, each of which it gives once.
     async fn until(&self, count: usize) {
-        let mut found = 0;
+        let (mut found, mut cursor) = (0, Bytes::new());
         let waiting = async {
             while found < count {
                 sleep(Duration::from_millis(30)).await;
-                found = self.count().await;
+                let new = sync(&self.connection, cursor.clone()).await;
+                found += new.envelopes.len();
+                if let Some(next) = new.cursor {
+                    cursor = next;
+                }
             }
         };
         let all = timeout(PATIENCE * 3, waiting).await;
@@ -280,8 +281,9 @@ async fn what_was_acknowledged_survives_a_death_amid_reconciliation() {
     let mut deaths = 0;
     for _ in 0..3 {
         let waiting = async {
-            let before = b.metrics().accepted.get();
-            while b.metrics().accepted.get() < before + 600 {
+            let metrics = b.metrics();
+            let before = metrics.accepted.get();
+            while metrics.accepted.get() < before + 600 && metrics.envelopes.get() < 15_050 {
                 sleep(Duration::from_millis(1)).await;
             }
         };
@@ -430,7 +432,7 @@ async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
         world.node_in("a", mode.clone()),
         world.node_in("b", mode.clone()),
     );
-    let join = async |node: &Node, record| {
+    let join = async |node: &Node, record: Option<Record>| {
         let link = node.link();
         let phone = Phone::new(link);
         let connection = phone.connect().await;
@@ -457,7 +459,7 @@ async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
         let announcement = Announcement {
             record_key: Bytes::copy_from_slice(signer.key().as_bytes()),
             record_secret: Bytes::copy_from_slice(secret.expose()),
-            record,
+            records: record.into_iter().collect(),
             ..delegated(link, epoch, &keys)
         };
         announce(&connection, announcement).await;
@@ -465,7 +467,7 @@ async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
     let record = signer.sign(
         &secret,
         a.link(),
-        own_slot(a.link().key(), signer.key()),
+        own_slots(a.link().key(), signer.key())[0],
         world.now(),
         &mut OsEntropy,
     );
@@ -474,7 +476,7 @@ async fn nodes_that_nobody_named_find_each_other_in_the_dht() {
         .await
         .expect("a socket")
         .expect("it is on");
-    let slot = salt(own_slot(a.link().key(), signer.key()));
+    let slot = salt(own_slots(a.link().key(), signer.key())[0]);
     let put = async {
         while dht
             .read(signer.key().as_bytes(), &slot)

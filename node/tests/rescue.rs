@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use ailurus::channel::record::{own_slot, salt};
+use ailurus::channel::record::{own_slots, salt};
 use ailurus::channel::{Access, AccessKind, ChannelId, Epoch, Link, NodeLink, SignedRecord};
 use ailurus::client::{Client, DhtMode, Error, Options, SystemClock};
 use ailurus::crypto::{NodeKey, OsEntropy};
@@ -111,7 +111,7 @@ impl Scene {
 
     fn slot(&self, node: &NodeLink) -> u8 {
         let epoch = Epoch::of(self.clock.now());
-        own_slot(node.key(), &self.access().record_key(epoch).expect("a key"))
+        own_slots(node.key(), &self.access().record_key(epoch).expect("a key"))[0]
     }
 
     async fn put(&self, dht: &Dht, record: &SignedRecord) -> Result<(), DhtError> {

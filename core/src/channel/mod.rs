@@ -34,4 +34,4 @@ pub use message::{AuthorHint, MessageId, Previous};
 pub use node_link::{NodeLink, NodeLinkError};
 pub use probe::{SealedTicket, Standing, Ticket, TicketSecret};
 pub use push::{PushChallenge, PushMessage, VapidKey};
-pub use record::{RecordError, RecordKey, RecordSecret, RecordSigner, SignedRecord, own_slot};
+pub use record::{RecordError, RecordKey, RecordSecret, RecordSigner, SignedRecord, own_slots};

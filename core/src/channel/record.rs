@@ -15,7 +15,7 @@ use crate::crypto::{
     newtype::{id_newtype, secret_newtype},
 };
 use crate::wire::{
-    limits::{MAX_AHEAD, RECORD_LEN, RECORD_LIFETIME, RECORD_SLOTS},
+    limits::{MAX_AHEAD, RECORD_LEN, RECORD_LIFETIME, RECORD_SLOTS, SLOTS_PER_NODE},
     node as wire,
     time::UnixMillis,
 };
@@ -85,7 +85,7 @@ impl RecordSigner {
     }
 
     /// A record that says where `node` is, for the next 48 hours and a slot below [`RECORD_SLOTS`] that the node names:
-    /// its [`own_slot`] unless another node stands there.
+    /// one of its [`own_slots`].
     pub fn sign(
         &self,
         secret: &RecordSecret,
@@ -226,11 +226,16 @@ pub fn salt(slot: u8) -> [u8; 1] {
     [slot]
 }
 
-/// The slot in which a node's record stands, unless two nodes fall on the same one.
-pub fn own_slot(node: &NodeKey, key: &RecordKey) -> u8 {
+/// The slots in which a node's record may stand, the one that it prefers first. With three to choose from, the five nodes
+/// of a channel nearly always find a place each, in whatever order they come (cuckoo hashing).
+pub fn own_slots(node: &NodeKey, key: &RecordKey) -> [u8; SLOTS_PER_NODE] {
     let hash = kdf::tagged_hash("ailurus/record-slot", &[key.as_bytes(), node.as_bytes()]);
-    let [first, ..] = hash;
-    first % RECORD_SLOTS
+    let mut rest: Vec<u8> = (0..RECORD_SLOTS).collect();
+    let mut numbers = hash.into_iter();
+    std::array::from_fn(|_| {
+        let number = numbers.next().map_or(0, usize::from);
+        rest.remove(number % rest.len())
+    })
 }
 
 /// What is signed of a mutable item whose value is a byte string (BEP 44, "Signature Verification"):

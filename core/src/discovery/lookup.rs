@@ -218,7 +218,7 @@ const MAX_FOUND: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{NewChannel, RecordSigner, record::own_slot};
+    use crate::channel::{NewChannel, RecordSigner, record::own_slots};
     use crate::crypto::{NodeKey, SeededEntropy};
     use crate::wire::limits::EPOCH;
 
@@ -253,7 +253,7 @@ mod tests {
         fn record(&mut self, node: &NodeLink, epoch: Epoch, now: UnixMillis) -> SignedRecord {
             let secret = self.access.record_secret(epoch);
             let signer = self.signer(epoch);
-            let slot = own_slot(node.key(), signer.key());
+            let [slot, ..] = own_slots(node.key(), signer.key());
             signer.sign(&secret, node, slot, now, &mut self.entropy)
         }
     }

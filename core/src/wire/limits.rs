@@ -45,6 +45,8 @@ pub const MAX_HOPS: usize = 6;
 pub const INTRODUCTION_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Slots of a channel in the DHT.
 pub const RECORD_SLOTS: u8 = 8;
+/// Of these, how many one node may take.
+pub const SLOTS_PER_NODE: usize = 3;
 /// How long a record in the DHT is good for, counted from its seq.
 pub const RECORD_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// Length of the value of a record, in bytes; BEP 44 allows 1,000, bencoded.

@@ -1,9 +1,11 @@
 //! DHT records: who signs and finds them, and which are not believed.
 
+use std::collections::BTreeSet;
+
 use ailurus::{
     channel::{
         Access, AccessKind, Epoch, NodeLink, RecordError, SignedRecord,
-        record::{item_bytes, own_slot, salt},
+        record::{item_bytes, own_slots, salt},
     },
     crypto::{BlindKeyError, NodeKey, SeededEntropy},
     wire::{
@@ -24,7 +26,7 @@ fn record(access: &Access, epoch: Epoch, node: &NodeLink, now: UnixMillis) -> Si
     signer.sign(
         &access.record_secret(epoch),
         node,
-        own_slot(node.key(), signer.key()),
+        own_slots(node.key(), signer.key())[0],
         now,
         &mut SeededEntropy::from_u64(1),
     )
@@ -161,16 +163,21 @@ fn stale_and_future_records_are_refused() {
 }
 
 #[test]
-fn a_node_has_one_slot_an_epoch_and_all_are_used() {
+fn a_node_has_the_same_three_slots_in_an_epoch_and_all_are_used() {
     let access = channel(1).access;
     let key = access.record_key(EPOCH).unwrap();
-    let mut used = [0; RECORD_SLOTS as usize];
+    let mut used = [[0; RECORD_SLOTS as usize]; 3];
     for byte in 0..=u8::MAX {
         let node = NodeKey::from_bytes([byte; 32]);
-        assert_eq!(own_slot(&node, &key), own_slot(&node, &key));
-        used[usize::from(own_slot(&node, &key))] += 1;
+        let slots = own_slots(&node, &key);
+        assert_eq!(own_slots(&node, &key), slots);
+        assert_eq!(slots.iter().collect::<BTreeSet<_>>().len(), 3);
+        for (place, slot) in slots.into_iter().enumerate() {
+            used[place][usize::from(slot)] += 1;
+        }
     }
-    assert!(used.iter().all(|count| *count > 10), "{used:?}");
+    let often = |counts: &[i32; 8]| counts.iter().all(|count| *count > 10);
+    assert!(used.iter().all(often), "{used:?}");
     // Any slot can be signed for, and opens there only.
     let (link, secret) = (node("node.example"), access.record_secret(EPOCH));
     let signer = access.record_signer(EPOCH).unwrap().unwrap();

@@ -80,7 +80,7 @@ fn every_leased_address_is_delegated_until_its_lease_ends() {
         // Nobody looks for a week that is over.
         assert_eq!(announcement.record_key.is_empty(), epoch != epochs[1]);
         assert_eq!(announcement.record_secret.is_empty(), epoch != epochs[1]);
-        assert!(announcement.record.is_none());
+        assert!(announcement.records.is_empty());
     }
 }
 
@@ -88,9 +88,11 @@ fn every_leased_address_is_delegated_until_its_lease_ends() {
 fn writers_sign_the_records_that_a_node_wants_once() {
     let (mut alice, access) = leased(&[node_link()]);
     let announcing = alice.engine.announce(&node(), NOW).unwrap().remove(0);
-    // All of them, also where there can be none.
+    // All of them, also where there can be none; and more of one than a node may have.
+    let slots = [5, 5, 8, 1, 7, 0];
+    let wanted_of = |index| slots.map(|slot| wanted(index, slot));
     let answer = Announced {
-        records_wanted: [0, 1, 2, 7].map(|index| wanted(index, 5)).to_vec(),
+        records_wanted: [0, 1, 2, 7].map(wanted_of).concat(),
         ..Announced::default()
     };
     let again = alice
@@ -105,10 +107,15 @@ fn writers_sign_the_records_that_a_node_wants_once() {
     let key = RecordKey::try_from(announcement.record_key.as_ref()).unwrap();
     assert_eq!(key, access.record_key(epoch).unwrap());
     let secret = RecordSecret::try_from(announcement.record_secret.as_ref()).unwrap();
-    let record = SignedRecord::parse(announcement.record.as_ref().unwrap()).unwrap();
-    assert_eq!(record.open(&key, &secret, NOW), Ok(node_link()));
-    assert_eq!(record.seq, NOW.as_secs());
-    assert_eq!(record.slot, 5, "the one that the node named");
+    let mut signed = Vec::new();
+    for record in &announcement.records {
+        let record = SignedRecord::parse(record).unwrap();
+        assert_eq!(record.open(&key, &secret, NOW), Ok(node_link()));
+        assert_eq!(record.seq, NOW.as_secs());
+        signed.push(record.slot);
+    }
+    assert_eq!(signed, [1, 5], "of the first three that the node named");
+    assert!(announcement.peers.is_empty(), "it has been told of them");
     let answer = Announced {
         records_wanted: vec![wanted(0, 5)],
         ..Announced::default()

@@ -3,7 +3,7 @@
 use ailurus::{
     channel::{
         Introduction, Invitation, PushChallenge, PushMessage, delegation_statement,
-        record::own_slot,
+        record::own_slots,
     },
     crypto::{HolderSecret, SeededEntropy},
 };
@@ -137,7 +137,8 @@ pub fn record() -> Value {
             let signer = access.record_signer(epoch).expect("a key").expect("writes");
             let secret = access.record_secret(epoch);
             let node = fixed::node_link();
-            let slot = own_slot(node.key(), signer.key());
+            let slots = own_slots(node.key(), signer.key());
+            let [slot, ..] = slots;
             let record = signer.sign(&secret, &node, slot, fixed::TIME, &mut entropy);
             vector(
                 "a node's record in one epoch",
@@ -155,6 +156,7 @@ pub fn record() -> Value {
                     "record_key": signer.key().to_string(),
                     "record_secret": hex(secret.expose()),
                     "slot": record.slot,
+                    "slots": slots,
                     "seq": record.seq,
                     "value": hex(record.value),
                     "signature": hex(record.signature),

@@ -4,7 +4,7 @@ use prost::Message as _;
 
 use ailurus::channel::{
     Access, Epoch, HopCount, Introduction, Invitation, NewChannel, NodeLink, SignedRecord,
-    record::own_slot,
+    record::own_slots,
 };
 use ailurus::crypto::{HolderSecret, NodeSecret, PseudonymSecret, SeededEntropy};
 use ailurus::wire::{limits::MAX_HOPS, node as wire, time::UnixMillis};
@@ -98,7 +98,7 @@ pub(super) fn record() -> Target {
         .map(|host| NodeLink::new(operator().public(), host, 4_433).expect("a link"))
         .iter()
         .map(|link| {
-            let slot = own_slot(link.key(), signer.key());
+            let [slot, ..] = own_slots(link.key(), signer.key());
             signer.sign(&secret, link, slot, NOW, &mut entropy)
         })
         .collect();

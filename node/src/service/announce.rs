@@ -5,12 +5,12 @@ use std::{collections::HashMap, time::Duration};
 use ailurus::{
     channel::{
         Address, Epoch, NodeLink, RecordKey, RecordSecret, SignedRecord, delegation_statement,
-        record::own_slot,
+        record::own_slots,
     },
     crypto::{AccessKey, NodeKey},
     wire::{
         content::NodeHint,
-        limits::{ADDRESS_EARLY, MAX_ANNOUNCEMENTS, MAX_PEERS},
+        limits::{ADDRESS_EARLY, MAX_ANNOUNCEMENTS, MAX_PEERS, RECORD_LIFETIME, SLOTS_PER_NODE},
         node::{
             Announce, Announced, Announcement, Reason, Record, RecordWanted, Response,
             response::Kind,
@@ -27,7 +27,7 @@ struct Checked {
     delegation: Delegation,
     peers: Vec<NodeLink>,
     place: Option<(RecordKey, RecordSecret)>,
-    record: Option<Record>,
+    records: Vec<Record>,
 }
 
 impl Service {
@@ -90,13 +90,15 @@ impl Service {
         for (index, checked) in &sound {
             if let Some(reason) = refused.get(index) {
                 announced.refusals.push(refusal(*index, *reason));
-            } else if let Some((key, _)) = &checked.place
-                && let Some(slot) = self.wants_record(now, checked, key)?
-            {
-                announced.records_wanted.push(RecordWanted {
-                    index: u32::try_from(*index).unwrap_or(u32::MAX),
-                    slot: u32::from(slot),
-                });
+            } else if let Some((key, _)) = &checked.place {
+                let address = &checked.delegation.keys.address;
+                let slots = self.records_wanted(now, address, key)?.into_iter();
+                announced
+                    .records_wanted
+                    .extend(slots.map(|slot| RecordWanted {
+                        index: u32::try_from(*index).unwrap_or(u32::MAX),
+                        slot: u32::from(slot),
+                    }));
             }
         }
         self.neighbours_changed();
@@ -152,13 +154,15 @@ impl Service {
             .filter(|peer| *peer.key() != self.node && self.may_dial(peer.host()))
             .collect();
         let place = place(announcement)?;
-        let record = match (&announcement.record, &place) {
-            (Some(record), Some((key, secret))) => {
-                Some(self.own_record(now, &keys.address, record, key, secret)?)
+        let records = announcement.records.clone();
+        if records.len() > SLOTS_PER_NODE || (place.is_none() && !records.is_empty()) {
+            return Err(Reason::Malformed);
+        }
+        if let Some((key, secret)) = &place {
+            for record in &records {
+                self.check_record(now, record, key, secret)?;
             }
-            (Some(_), None) => return Err(Reason::Malformed),
-            (None, _) => None,
-        };
+        }
         Ok(Checked {
             delegation: Delegation {
                 keys,
@@ -167,49 +171,61 @@ impl Service {
             },
             peers,
             place,
-            record,
+            records,
         })
     }
 
-    /// A record that a writer signed for the slot that was asked for and that names this node; another would send
-    /// members elsewhere, or take another node's place.
-    fn own_record(
+    /// Whether a writer signed a record for a slot of this node and it names this node; another would send members
+    /// elsewhere, or take another node's place.
+    fn check_record(
         &self,
         now: UnixMillis,
-        address: &Address,
         record: &Record,
         key: &RecordKey,
         secret: &RecordSecret,
-    ) -> Result<Record, Reason> {
+    ) -> Result<(), Reason> {
         let signed = SignedRecord::parse(record).map_err(|_| Reason::Malformed)?;
         signed.verify(key).map_err(|_| Reason::BadSignature)?;
         let node = signed
             .open(key, secret, now)
             .map_err(|_| Reason::BadSignature)?;
-        let own = self.store.read(|reader| reader.own_record(address, key));
-        let slot = own.map_err(|_| Reason::Storage)?.wanted;
-        if *node.key() != self.node
-            || signed.slot != slot.unwrap_or_else(|| own_slot(&self.node, key))
-        {
+        if *node.key() != self.node || !own_slots(&self.node, key).contains(&signed.slot) {
             return Err(Reason::BadProof);
         }
-        Ok(record.clone())
+        Ok(())
     }
 
-    /// For which slot a record is wanted, if the one that is kept is for another one or old.
-    fn wants_record(
+    /// For which slots records are wanted: for all that this node may take until it has a live one where it stands; that
+    /// one is renewed then.
+    fn records_wanted(
         &self,
         now: UnixMillis,
-        checked: &Checked,
+        address: &Address,
         key: &RecordKey,
-    ) -> Result<Option<u8>, StoreError> {
-        let address = checked.delegation.keys.address;
-        let own = self.store.read(|reader| reader.own_record(&address, key))?;
-        let slot = own.wanted.unwrap_or_else(|| own_slot(&self.node, key));
-        let stands = own.kept.is_some_and(|(kept, seq)| {
-            kept == slot && UnixMillis::from_secs(seq).after(RECORD_RENEWED) > now
-        });
-        Ok((!stands).then_some(slot))
+    ) -> Result<Vec<u8>, StoreError> {
+        let (taken, kept) = self.store.read(|reader| {
+            Ok((
+                reader.taken_slot(address, key)?,
+                reader.own_records(address)?,
+            ))
+        })?;
+        let slots = own_slots(&self.node, key);
+        let [first, ..] = slots;
+        let slot = taken.filter(|slot| slots.contains(slot)).unwrap_or(first);
+        let is_kept = |slot: u8, since: Duration| {
+            kept.iter().any(|record| {
+                record.slot == u32::from(slot)
+                    && UnixMillis::from_secs(record.seq).after(since) > now
+            })
+        };
+        Ok(if is_kept(slot, RECORD_RENEWED) {
+            Vec::new()
+        } else if is_kept(slot, RECORD_LIFETIME) {
+            vec![slot]
+        } else {
+            let lacking = |slot: &u8| !is_kept(*slot, RECORD_RENEWED);
+            slots.into_iter().filter(lacking).collect()
+        })
     }
 }
 
@@ -231,7 +247,7 @@ fn store(
     for peer in &checked.peers {
         writer.name_peer(address, peer, now)?;
     }
-    if let Some(record) = &checked.record {
+    for record in &checked.records {
         writer.keep_record(address, record)?;
     }
     Ok(None)
@@ -255,5 +271,5 @@ fn place(announcement: &Announcement) -> Result<Option<(RecordKey, RecordSecret)
 
 /// A record is signed anew after this time, which is half of its life.
 const RECORD_RENEWED: Duration = Duration::from_secs(24 * 3_600);
-/// Addresses with a delegation, about 500 bytes each on disk.
+/// Addresses with a delegation, about 1,500 bytes each on disk.
 const DELEGATIONS: u64 = 131_072;

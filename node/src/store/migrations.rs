@@ -6,12 +6,13 @@ use super::StoreError;
 
 /// Migration n leads from version n to n + 1. Never change one that was released: add another, and a stored file of the
 /// version before to the tests.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
     include_str!("0004.sql"),
     include_str!("0005.sql"),
+    include_str!("0006.sql"),
 ];
 
 /// Brings a database to the current version, in one transaction.

@@ -1,7 +1,7 @@
 //! Announcements: what a node is told so that it can complete itself from others that serve the same addresses, and
 //! be found in the DHT (docs/PROTOCOL.md, sections 5.7 and 5.8).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::crypto::NodeKey;
 use crate::store::{AccessRow, StoredAccess, StoredNode, Tx};
 use crate::sync::leases;
 use crate::wire::{
-    limits::{MAX_ANNOUNCEMENTS, MAX_PEERS, RECORD_SLOTS},
+    limits::{MAX_ANNOUNCEMENTS, MAX_PEERS, RECORD_SLOTS, SLOTS_PER_NODE},
     node::{Announce, Announced, Announcement, Reason, Refusal, Request, request::Kind},
     time::UnixMillis,
 };
@@ -106,25 +106,28 @@ impl Engine {
                 tell(tx, &stored, told, refusal, now)?;
                 // Asked for once only, or a node could make us sign for ever.
                 let signs = refusal.is_none()
-                    && announcement.record.is_none()
+                    && announcement.records.is_empty()
                     && !announcement.record_key.is_empty();
-                let slot = answer
-                    .records_wanted
-                    .iter()
-                    .find(|wanted| signs && wanted.index == index)
-                    .and_then(|wanted| u8::try_from(wanted.slot).ok())
-                    .filter(|slot| *slot < RECORD_SLOTS);
+                if !signs {
+                    continue;
+                }
+                let slots = slots_wanted(answer, index);
                 let access = accesses.iter().find(|access| access.row == told.access);
-                let (Some(slot), Some(access)) = (slot, access) else {
+                let (false, Some(access)) = (slots.is_empty(), access) else {
                     continue;
                 };
                 let Ok(Some(signer)) = access.access.record_signer(told.epoch) else {
                     continue;
                 };
                 let secret = access.access.record_secret(told.epoch);
-                let record = signer.sign(&secret, &stored.link, slot, now, entropy);
+                let records = slots.into_iter().map(|slot| {
+                    let record = signer.sign(&secret, &stored.link, slot, now, entropy);
+                    record.to_wire()
+                });
                 let announcement = Announcement {
-                    record: Some(record.to_wire()),
+                    records: records.collect(),
+                    // The node has just been told of them.
+                    peers: Vec::new(),
                     ..announcement.clone()
                 };
                 again.push((announcement, *told));
@@ -268,6 +271,17 @@ fn tag(tx: &Tx<'_>, peers: &[NodeLink], found: bool) -> [u8; 16] {
         told.push(0);
     }
     tx.told_tag(&told)
+}
+
+/// For which slots a node wants records, of what was announced at `index`.
+fn slots_wanted(answer: &Announced, index: u32) -> BTreeSet<u8> {
+    let wanted = answer.records_wanted.iter();
+    wanted
+        .filter(|wanted| wanted.index == index)
+        .filter_map(|wanted| u8::try_from(wanted.slot).ok())
+        .filter(|slot| *slot < RECORD_SLOTS)
+        .take(SLOTS_PER_NODE)
+        .collect()
 }
 
 /// What a node was told stands for 20 hours, also where it refused for good; what it may take soon is told again.

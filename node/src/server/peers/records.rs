@@ -9,12 +9,12 @@ use std::{
 use ailurus::{
     channel::{
         Address, NodeLink, RecordKey, RecordSecret, SignedRecord,
-        record::{own_slot, salt},
+        record::{own_slots, salt},
     },
     crypto::{NodeKey, OsEntropy, entropy},
     net::{Dht, DhtError, DhtMode, Item},
     wire::{
-        limits::{MAX_AHEAD, RECORD_LIFETIME, RECORD_SLOTS},
+        limits::{MAX_AHEAD, RECORD_LIFETIME, RECORD_SLOTS, SLOTS_PER_NODE},
         node::Record,
         time::UnixMillis,
     },
@@ -73,9 +73,7 @@ pub(super) async fn run(shared: Arc<Shared>, mode: DhtMode) {
             let (shared, dht) = (Arc::clone(&shared), Arc::clone(&dht));
             work.spawn(async move {
                 match task {
-                    Task::Put(record) => {
-                        Done::Put(row.address, put(&shared, &dht, &row, &record, now).await)
-                    }
+                    Task::Put => Done::Put(row.address, put(&shared, &dht, &row, now).await),
                     Task::Look => {
                         look(&shared, &dht, &row, now).await;
                         Done::Looked(row.address)
@@ -99,19 +97,22 @@ struct Times {
     looked: Option<UnixMillis>,
     /// Puts in a row that did not succeed.
     failures: u32,
-    /// Of the record that was put last; another is put at once.
-    seq: u64,
+    /// When the newest record was signed, the last time that one was put; a newer one is put at once.
+    signed_s: u64,
+    /// Where it was put.
+    slot: Option<u8>,
     /// A task is under way.
     busy: bool,
 }
 
 enum Task {
-    Put(Record),
+    Put,
     Look,
 }
 
 enum Done {
-    Put(Address, Result<(), DhtError>),
+    /// And into which slot, if there was a record for one that may be taken.
+    Put(Address, Result<Option<u8>, DhtError>),
     Looked(Address),
 }
 
@@ -128,13 +129,13 @@ impl Schedule {
         if times.busy {
             return None;
         }
-        if let Some(own) = &row.own
-            && UnixMillis::from_secs(own.seq).after(RECORD_LIFETIME) > now
-            && (now >= times.put || (own.seq != times.seq && times.failures == 0))
+        if let Some(signed_s) = row.signed_s
+            && UnixMillis::from_secs(signed_s).after(RECORD_LIFETIME) > now
+            && (now >= times.put || (signed_s != times.signed_s && times.failures == 0))
         {
             times.busy = true;
-            times.seq = own.seq;
-            return Some(Task::Put(own.clone()));
+            times.signed_s = signed_s;
+            return Some(Task::Put);
         }
         // Whoever is in touch may have been sent to keep others away, so a look is worth something even then.
         let every = if together {
@@ -162,9 +163,13 @@ impl Schedule {
         };
         times.busy = false;
         match done {
-            Done::Put(_, Ok(())) => {
+            Done::Put(_, Ok(slot)) => {
                 times.failures = 0;
-                times.put = now.after(jittered(PUT_EVERY));
+                // Another may have taken the same slot at the same time.
+                let is_new = slot.is_some() && slot != times.slot;
+                let wait = if is_new { PUT_AGAIN } else { PUT_EVERY };
+                times.slot = slot;
+                times.put = now.after(jittered(wait));
             }
             Done::Put(address, Err(error)) => {
                 // Whoever wants the slot for another node keeps it: two that insist would write for ever.
@@ -195,17 +200,14 @@ async fn rows(shared: &Arc<Shared>, now: UnixMillis) -> Result<Vec<RecordRow>, S
     read.await.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-/// Puts the node's record into its slot, unless another node's stands there: then a record for another slot is asked for.
+/// Puts the node's record into the slot that it has taken, or if another node's stands there, into another that it may
+/// take; tells which one it was.
 async fn put(
     shared: &Arc<Shared>,
     dht: &Arc<Dht>,
     row: &RecordRow,
-    record: &Record,
     now: UnixMillis,
-) -> Result<(), DhtError> {
-    let Ok(slot) = u8::try_from(record.slot) else {
-        return Ok(());
-    };
+) -> Result<Option<u8>, DhtError> {
     let slots = read_slots(dht, &row.key).await?;
     let (key, secret) = (
         RecordKey::from_bytes(row.key),
@@ -216,16 +218,16 @@ async fn put(
         .zip(&slots)
         .map(|(slot, items)| stand(slot, items, node, &key, &secret, now))
         .collect();
-    let own = own_slot(node, &key);
-    let best = best_slot(&stands, own, slot);
-    if best != row.wanted.unwrap_or(own) {
-        want(shared, row.address, best).await;
-    }
-    if best != slot {
-        return Ok(());
-    }
-    let Ok(signature) = <[u8; 64]>::try_from(record.signature.as_ref()) else {
-        return Ok(());
+    let own = own_slots(node, &key);
+    let Some(slot) = best_slot(&stands, &own, row.slot) else {
+        return Ok(None);
+    };
+    let Some(record) = take(shared, row.address, slot).await else {
+        return Ok(None);
+    };
+    let signature = <[u8; 64]>::try_from(record.signature.as_ref());
+    let (Ok(signature), true) = (signature, is_live(&record, now)) else {
+        return Ok(None);
     };
     let seq = i64::try_from(record.seq).unwrap_or(i64::MAX);
     // The latest comes first.
@@ -237,7 +239,12 @@ async fn put(
         return Err(DhtError::Stale);
     }
     dht.put(&row.key, &salt(slot), seq, &record.value, &signature, cas)
-        .await
+        .await?;
+    Ok(Some(slot))
+}
+
+fn is_live(record: &Record, now: UnixMillis) -> bool {
+    UnixMillis::from_secs(record.seq).after(RECORD_LIFETIME) > now
 }
 
 /// What stands in a slot.
@@ -272,41 +279,47 @@ fn stand(
     }
 }
 
-/// The slot for this node's record: the one that it has, its own one, the next free one, or else the one whose record is
-/// the oldest.
-fn best_slot(stands: &[Stand], own: u8, has: u8) -> u8 {
-    let at = |slot: u8| {
+/// The slot for this node's record, of its own ones: the one that it has taken, the first free one, or else the one whose
+/// record is the oldest. None if times that no honest record has block them all.
+fn best_slot(stands: &[Stand], own: &[u8; SLOTS_PER_NODE], taken: Option<u8>) -> Option<u8> {
+    let at = |slot: &u8| {
         stands
-            .get(usize::from(slot))
+            .get(usize::from(*slot))
             .copied()
             .unwrap_or(Stand::Free)
     };
-    let from_own = || (0..RECORD_SLOTS).map(|step| (own + step) % RECORD_SLOTS);
-    [has]
+    let taken = taken.filter(|slot| own.contains(slot));
+    let free = taken
         .into_iter()
-        .chain(from_own())
-        .find(|slot| at(*slot) == Stand::Free)
-        .or_else(|| {
-            from_own()
-                .filter(|slot| at(*slot) != Stand::Blocked)
-                .min_by_key(|slot| match at(*slot) {
-                    Stand::Taken(seq) => seq,
-                    Stand::Free | Stand::Blocked => i64::MAX,
-                })
-        })
-        .unwrap_or(has)
+        .chain(*own)
+        .find(|slot| at(slot) == Stand::Free);
+    let oldest = || {
+        let others = own.iter().filter_map(|slot| match at(slot) {
+            Stand::Taken(seq) => Some((seq, *slot)),
+            Stand::Free | Stand::Blocked => None,
+        });
+        others.min_by_key(|(seq, _)| *seq).map(|(_, slot)| slot)
+    };
+    free.or_else(oldest)
 }
 
-async fn want(shared: &Arc<Shared>, address: Address, slot: u8) {
+/// Notes the slot in which this node's record is to stand, and finds the record for it. If there is none, one is asked
+/// for when a member next announces the address.
+async fn take(shared: &Arc<Shared>, address: Address, slot: u8) -> Option<Record> {
     let shared = Arc::clone(shared);
-    let noted = tokio::task::spawn_blocking(move || {
+    let taken = tokio::task::spawn_blocking(move || {
         let store = shared.service.store();
-        if let Err(error) = store.write(|writer| writer.want_slot(&address, slot)) {
-            tracing::warn!(%error, "the slot of a record could not be noted");
-        }
+        store.write(|writer| writer.take_slot(&address, slot))?;
+        store.read(|reader| reader.own_records(&address))
     });
     // The closure does not panic.
-    let _ = noted.await;
+    let records = taken.await.unwrap_or_else(|_| Ok(Vec::new()));
+    let records = records.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the slot of a record could not be noted");
+        Vec::new()
+    });
+    let mut records = records.into_iter();
+    records.find(|record| record.slot == u32::from(slot))
 }
 
 /// All items of all slots, by slot, the latest first.
@@ -418,21 +431,18 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis::from_secs(1_700_000_000);
 
-    fn row(seq: u64) -> RecordRow {
+    fn row(signed_s: u64) -> RecordRow {
         RecordRow {
             address: Address::from_bytes([1; 32]),
             key: [2; 32],
             secret: [3; 32],
-            own: Some(Record {
-                seq,
-                ..Record::default()
-            }),
-            wanted: None,
+            signed_s: Some(signed_s),
+            slot: None,
         }
     }
 
     fn is_put(task: &Option<Task>) -> bool {
-        matches!(task, Some(Task::Put(_)))
+        matches!(task, Some(Task::Put))
     }
 
     #[test]
@@ -442,7 +452,7 @@ mod tests {
         let seq = NOW.as_secs();
         assert!(is_put(&schedule.next(NOW, &row(seq), true)));
         assert!(schedule.next(NOW, &row(seq), true).is_none());
-        schedule.done(NOW, Done::Put(address, Ok(())));
+        schedule.done(NOW, Done::Put(address, Ok(None)));
         assert!(
             schedule
                 .next(NOW.after(PUT_EVERY / 2), &row(seq), true)
@@ -450,30 +460,94 @@ mod tests {
         );
         let soon = NOW.after(PUT_EVERY / 2);
         assert!(is_put(&schedule.next(soon, &row(seq + 1), true)));
-        schedule.done(soon, Done::Put(address, Ok(())));
+        schedule.done(soon, Done::Put(address, Ok(None)));
         let later = soon.after(PUT_EVERY * 9 / 8);
         assert!(is_put(&schedule.next(later, &row(seq + 1), true)));
-        schedule.done(later, Done::Put(address, Ok(())));
+        schedule.done(later, Done::Put(address, Ok(None)));
         let expired = UnixMillis::from_secs(seq + 1).after(RECORD_LIFETIME);
         assert!(!is_put(&schedule.next(expired, &row(seq + 1), true)));
     }
 
     #[test]
-    fn a_taken_slot_is_left_for_a_free_or_the_oldest_one() {
+    fn a_slot_that_is_new_is_looked_at_again_soon() {
+        let address = row(0).address;
+        let mut schedule = Schedule::default();
+        let row = row(NOW.as_secs());
+        let mut put = |now, slot| {
+            let is_due = is_put(&schedule.next(now, &row, true));
+            if is_due {
+                schedule.done(now, Done::Put(address, Ok(slot)));
+            }
+            is_due
+        };
+        let soon = |now: UnixMillis| now.after(PUT_AGAIN * 9 / 8);
+        assert!(put(NOW, Some(1)));
+        assert!(put(soon(NOW), Some(2)), "who else came at that time?");
+        assert!(put(soon(soon(NOW)), Some(2)));
+        let settled = soon(soon(NOW));
+        assert!(!put(soon(settled), Some(2)));
+        assert!(put(settled.after(PUT_EVERY * 9 / 8), Some(2)));
+    }
+
+    #[test]
+    fn of_a_nodes_slots_a_free_or_the_oldest_one_is_taken() {
         use Stand::{Blocked, Free, Taken};
+        let own = [6, 2, 3];
         let mut stands = [Free; 8];
-        assert_eq!(best_slot(&stands, 6, 6), 6);
-        assert_eq!(best_slot(&stands, 6, 2), 2, "one that it has is kept");
+        assert_eq!(best_slot(&stands, &own, None), Some(6));
+        assert_eq!(best_slot(&stands, &own, Some(2)), Some(2), "it stays");
+        assert_eq!(
+            best_slot(&stands, &own, Some(1)),
+            Some(6),
+            "not one of these"
+        );
         stands[6] = Taken(50);
-        stands[7] = Blocked;
-        assert_eq!(best_slot(&stands, 6, 6), 0);
-        stands[2] = Taken(10);
-        assert_eq!(best_slot(&stands, 6, 2), 0);
-        let mut full = [3, 2, 1, 4, 5, 6, 7, 8].map(Taken);
-        assert_eq!(best_slot(&full, 6, 6), 2);
-        full[2] = Blocked;
-        assert_eq!(best_slot(&full, 6, 6), 1);
-        assert_eq!(best_slot(&[Blocked; 8], 6, 5), 5);
+        assert_eq!(best_slot(&stands, &own, Some(6)), Some(2));
+        stands[2] = Blocked;
+        assert_eq!(best_slot(&stands, &own, Some(2)), Some(3));
+        stands[3] = Taken(10);
+        assert_eq!(best_slot(&stands, &own, Some(6)), Some(3), "the oldest");
+        stands[3] = Blocked;
+        assert_eq!(best_slot(&stands, &own, Some(3)), Some(6));
+        assert_eq!(best_slot(&[Blocked; 8], &own, Some(6)), None);
+    }
+
+    #[test]
+    fn five_nodes_nearly_always_find_a_place_each() {
+        let key = RecordKey::from_bytes([7; 32]);
+        let mut settled = 0;
+        for round in 0..200_u8 {
+            let mut stands = [Stand::Free; 8];
+            let mut nodes = Vec::new();
+            for node in 0..5_u8 {
+                let own = own_slots(&NodeKey::from_bytes([round ^ (node << 5); 32]), &key);
+                nodes.push((own, None));
+            }
+            // Each looks once an hour; the first to sign is the oldest.
+            for _ in 0..48 {
+                for (seq, (own, taken)) in (0..).zip(&mut nodes) {
+                    let seen = stands.map(|stand| match stand {
+                        Stand::Taken(other) if other == seq => Stand::Free,
+                        other => other,
+                    });
+                    let slot = best_slot(&seen, own, *taken).expect("none is blocked");
+                    if !matches!(seen[usize::from(slot)], Stand::Taken(other) if other > seq) {
+                        stands[usize::from(slot)] = Stand::Taken(seq);
+                        *taken = Some(slot);
+                    }
+                }
+            }
+            let standing: HashSet<i64> = stands
+                .iter()
+                .filter_map(|stand| match stand {
+                    Stand::Taken(seq) => Some(*seq),
+                    _ => None,
+                })
+                .collect();
+            assert!(standing.len() >= 4, "{round}: {stands:?}");
+            settled += usize::from(standing.len() == 5);
+        }
+        assert!(settled >= 190, "{settled} of 200");
     }
 
     #[test]
@@ -543,7 +617,7 @@ mod tests {
     #[test]
     fn who_is_alone_looks_for_others_more_often() {
         let lonely = RecordRow {
-            own: None,
+            signed_s: None,
             ..row(0)
         };
         let look = |task: Option<Task>| matches!(task, Some(Task::Look));

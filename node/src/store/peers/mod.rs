@@ -47,24 +47,16 @@ impl From<&Keys> for DelegatedKeys {
     }
 }
 
-/// Where an address's records are in the DHT, and this node's own.
+/// Where an address's records are in the DHT, and whether this node has some of its own.
 pub(crate) struct RecordRow {
     pub(crate) address: Address,
     /// The epoch's public key, and what opens its records.
     pub(crate) key: [u8; 32],
     pub(crate) secret: [u8; 32],
-    pub(crate) own: Option<Record>,
-    /// The slot that is asked for, unless it is this node's own.
-    pub(crate) wanted: Option<u8>,
-}
-
-/// What is known of this node's own record of an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OwnRecord {
-    /// Its slot, and its time in Unix seconds.
-    pub(crate) kept: Option<(u8, u64)>,
-    /// As in [`RecordRow`].
-    pub(crate) wanted: Option<u8>,
+    /// When the newest of this node's own records was signed, in Unix seconds.
+    pub(crate) signed_s: Option<u64>,
+    /// The slot that this node has taken.
+    pub(crate) slot: Option<u8>,
 }
 
 /// Another super node, and the addresses that it is said to serve.
@@ -173,8 +165,9 @@ impl Reader {
     /// What the DHT is to say and may tell, for addresses that a client has leased here.
     pub(crate) fn records(&self, now: UnixMillis) -> Result<Vec<RecordRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT d.address, d.record_key, d.record_secret, d.record_slot, d.record_seq, d.record_value,
-               d.record_signature, d.wanted_slot FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
+            "SELECT d.address, d.record_key, d.record_secret, d.slot,
+               (SELECT max(seq) FROM records r WHERE r.address = d.address)
+             FROM delegations d WHERE d.until_s > ?1 AND d.record_key IS NOT NULL",
         )?;
         let mut rows = statement.query([to_sql(now.as_secs())])?;
         let mut records = Vec::new();
@@ -184,26 +177,36 @@ impl Reader {
         Ok(records)
     }
 
-    /// What is known of the node's own record of an address under this key.
-    pub(crate) fn own_record(
+    /// The slot that this node has taken for an address under this key.
+    pub(crate) fn taken_slot(
         &self,
         address: &Address,
         key: &RecordKey,
-    ) -> Result<OwnRecord, StoreError> {
+    ) -> Result<Option<u8>, StoreError> {
         let found = self
             .connection
-            .prepare_cached(
-                "SELECT record_slot, record_seq, wanted_slot FROM delegations WHERE address = ?1 AND record_key = ?2",
-            )?
-            .query_row((address.as_bytes(), key.as_bytes()), |row| {
-                let (slot, seq): (Option<u8>, Option<i64>) = (row.get(0)?, row.get(1)?);
-                Ok(OwnRecord {
-                    kept: slot.zip(seq.map(from_sql)),
-                    wanted: row.get(2)?,
-                })
-            })
+            .prepare_cached("SELECT slot FROM delegations WHERE address = ?1 AND record_key = ?2")?
+            .query_row((address.as_bytes(), key.as_bytes()), |row| row.get(0))
             .optional()?;
-        Ok(found.unwrap_or_default())
+        Ok(found.flatten())
+    }
+
+    /// This node's own records of an address, at most one for each slot.
+    pub(crate) fn own_records(&self, address: &Address) -> Result<Vec<Record>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT slot, seq, value, signature FROM records WHERE address = ?1")?;
+        let mut rows = statement.query([address.as_bytes().as_slice()])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(Record {
+                slot: row.get(0)?,
+                seq: from_sql(row.get(1)?),
+                value: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+                signature: Bytes::from(row.get::<_, Vec<u8>>(3)?),
+            });
+        }
+        Ok(records)
     }
 
     /// The keys of an address that a client, not a peer, has leased.
@@ -343,22 +346,13 @@ fn keys(row: &SqlRow<'_>) -> Result<Keys, StoreError> {
 }
 
 fn record_row(row: &SqlRow<'_>) -> Result<RecordRow, StoreError> {
-    let seq: Option<i64> = row.get(4)?;
-    let own = match seq {
-        Some(seq) => Some(Record {
-            slot: row.get(3)?,
-            seq: from_sql(seq),
-            value: Bytes::from(row.get::<_, Vec<u8>>(5)?),
-            signature: Bytes::from(row.get::<_, Vec<u8>>(6)?),
-        }),
-        None => None,
-    };
+    let signed: Option<i64> = row.get(4)?;
     Ok(RecordRow {
         address: Address::from_bytes(row.get(0)?),
         key: row.get(1)?,
         secret: row.get(2)?,
-        own,
-        wanted: row.get(7)?,
+        slot: row.get(3)?,
+        signed_s: signed.map(from_sql),
     })
 }
 

@@ -75,14 +75,17 @@ impl Writer {
             self.count_in(network, Counted::Delegation)?;
         }
         if let Some((key, secret)) = record {
-            // A record of another key is of no use.
-            self.connection
+            let other = self
+                .connection
                 .prepare_cached(
-                    "UPDATE delegations SET record_key = ?2, record_secret = ?3,
-                       record_slot = NULL, wanted_slot = NULL, record_seq = NULL, record_value = NULL, record_signature = NULL
+                    "UPDATE delegations SET record_key = ?2, record_secret = ?3, slot = NULL
                      WHERE address = ?1 AND (record_key IS NOT ?2 OR record_secret IS NOT ?3)",
                 )?
                 .execute((address, key.as_slice(), secret.as_slice()))?;
+            if other > 0 {
+                // Records of another key are of no use.
+                self.forget_records(&delegation.keys.address)?;
+            }
         }
         Ok(None)
     }
@@ -100,6 +103,7 @@ impl Writer {
         let Some((address, network)) = ended else {
             return Ok(());
         };
+        self.forget_records(&Address::from_bytes(address))?;
         self.totals.delegations = self.totals.delegations.saturating_sub(1);
         self.count_out(
             network.map(NetworkId::from_bytes).as_ref(),
@@ -124,6 +128,13 @@ impl Writer {
         Ok(())
     }
 
+    fn forget_records(&mut self, address: &Address) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("DELETE FROM records WHERE address = ?1")?
+            .execute([address.as_bytes().as_slice()])?;
+        Ok(())
+    }
+
     /// Keeps this node's own record of an address, unless it has a newer one of the same slot.
     pub(crate) fn keep_record(
         &mut self,
@@ -132,8 +143,10 @@ impl Writer {
     ) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
-                "UPDATE delegations SET record_slot = ?2, record_seq = ?3, record_value = ?4, record_signature = ?5
-                 WHERE address = ?1 AND (coalesce(record_seq, 0) < ?3 OR record_slot <> ?2)",
+                "INSERT INTO records (address, slot, seq, value, signature) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (address, slot) DO UPDATE SET
+                   seq = excluded.seq, value = excluded.value, signature = excluded.signature
+                 WHERE excluded.seq > seq",
             )?
             .execute((
                 address.as_bytes().as_slice(),
@@ -145,10 +158,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes the slot for which this node's record of an address is to be signed.
-    pub(crate) fn want_slot(&mut self, address: &Address, slot: u8) -> Result<(), StoreError> {
+    /// Notes the slot in which this node's record of an address stands.
+    pub(crate) fn take_slot(&mut self, address: &Address, slot: u8) -> Result<(), StoreError> {
         self.connection
-            .prepare_cached("UPDATE delegations SET wanted_slot = ?2 WHERE address = ?1")?
+            .prepare_cached("UPDATE delegations SET slot = ?2 WHERE address = ?1")?
             .execute((address.as_bytes().as_slice(), slot))?;
         Ok(())
     }
