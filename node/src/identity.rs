@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ailurus::{
@@ -18,7 +19,7 @@ use crate::error::NodeError;
 pub(crate) struct DataDir {
     path: PathBuf,
     /// Locked as long as it is open.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl DataDir {
@@ -36,11 +37,16 @@ impl DataDir {
             Ok(()) if path.join(UNFINISHED).exists() => Err(NodeError::Unfinished(path.to_owned())),
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock: Arc::new(lock),
             }),
             Err(TryLockError::WouldBlock) => Err(NodeError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(&lock_path, "locked", source)),
         }
+    }
+
+    /// What keeps others out, for whoever writes on after this is dropped.
+    pub(crate) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// Where the database is.

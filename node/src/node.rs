@@ -25,7 +25,8 @@ use crate::{
     store::Store,
 };
 
-/// A running super node. Dropping it stops it without waiting; [`Node::stop`] is better.
+/// A running super node. Dropping it stops it without waiting, and its directory is in use until the last commit;
+/// [`Node::stop`] is better.
 pub struct Node {
     server: Server,
     endpoint: Arc<NodeEndpoint>,
@@ -95,6 +96,7 @@ impl Node {
             dialling,
             questions,
             pushing,
+            data.lock(),
         )?;
         Ok(Self {
             server,

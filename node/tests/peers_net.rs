@@ -35,7 +35,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use common::{
-    wire::{PATIENCE, Phone, ask, sync},
+    wire::{PATIENCE, Phone, Stream, ask, sync},
     *,
 };
 
@@ -301,6 +301,40 @@ async fn what_was_acknowledged_survives_a_death_amid_reconciliation() {
     // A connection that idled for so long may be gone.
     let alice = world.join(&link_a, &channel, &[&link_b]).await;
     alice.until(15_050).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_node_still_commits_is_seen_by_the_next() {
+    let world = World::new();
+    let mut channel = Channel::new(1);
+    let node = world.node("a");
+    let link = node.link().clone();
+    let alice = world.join(&link, &channel, &[]).await;
+    let sent = channel.envelopes(world.now().offset(-100_000), 300, 6_000);
+    let mut stream = Stream::open(&alice.connection).await;
+    for part in sent.chunks(400) {
+        stream.send(&channel.publish(part)).await;
+    }
+    let committing = async {
+        while node.metrics().accepted.get() == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, committing).await.expect("a commit");
+    // By now the rest is on its way.
+    sleep(Duration::from_millis(100)).await;
+    drop(node);
+    let _next = again(&world, "a").await;
+    // Time for whoever might still write.
+    sleep(Duration::from_secs(1)).await;
+    let alice = world.join(&link, &channel, &[]).await;
+    let seen = sync(&alice.connection, Bytes::new()).await.envelopes.len();
+    let database = world.dir.path().join("a").join("node.db");
+    let database = rusqlite::Connection::open(database).expect("opens");
+    let count: i64 = database
+        .query_row("SELECT count(*) FROM envelopes", [], |row| row.get(0))
+        .expect("counted");
+    assert_eq!(i64::try_from(seen), Ok(count));
 }
 
 /// Threads of a node that was dropped hold its files for a moment.

@@ -4,6 +4,7 @@
 //! shared by hundreds of envelopes.
 
 use std::{
+    fs::File,
     io,
     sync::{
         Arc,
@@ -50,11 +51,12 @@ struct Verified {
 }
 
 impl Ingest {
-    /// Starts the threads.
+    /// Starts the threads, which hold the data directory's lock until the last commit.
     pub(super) fn start(
         service: Arc<Service>,
         audience: Audience,
         clock: Arc<dyn Clock>,
+        lock: Arc<File>,
     ) -> io::Result<(Self, Threads)> {
         let (jobs, received) = mpsc::unbounded_channel();
         let (verified, to_commit) = sync_channel(VERIFIED_BATCHES);
@@ -62,6 +64,7 @@ impl Ingest {
             service: Arc::clone(&service),
             audience,
             clock: Arc::clone(&clock),
+            _lock: lock,
         };
         let threads = [
             thread::Builder::new()
@@ -149,6 +152,8 @@ struct Committer {
     service: Arc<Service>,
     audience: Audience,
     clock: Arc<dyn Clock>,
+    /// The data directory's: another node would not see what is still being committed.
+    _lock: Arc<File>,
 }
 
 impl Committer {

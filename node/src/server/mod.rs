@@ -11,6 +11,7 @@ mod push;
 mod stream;
 
 use std::{
+    fs::File,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -81,6 +82,7 @@ impl Server {
         dialling: Dialling,
         questions: Questions,
         pushing: Option<Pushing>,
+        lock: Arc<File>,
     ) -> Result<Self, NodeError> {
         let live = Arc::new(Live::default());
         let hub = Arc::new(Hub::default());
@@ -90,8 +92,9 @@ impl Server {
             hub: Arc::clone(&hub),
             pusher: Arc::clone(&pusher),
         };
-        let (ingest, threads) = Ingest::start(Arc::clone(&service), audience, Arc::clone(&clock))
-            .map_err(NodeError::Thread)?;
+        let (ingest, threads) =
+            Ingest::start(Arc::clone(&service), audience, Arc::clone(&clock), lock)
+                .map_err(NodeError::Thread)?;
         let loading = Loading::start(
             questions,
             endpoint.probe_sender(),
