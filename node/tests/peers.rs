@@ -374,27 +374,6 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
 }
 
 #[test]
-fn a_database_of_version_5_keeps_its_record() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("node.db");
-    std::fs::write(&path, include_bytes!("data/v5.db")).expect("copied");
-    drop(Store::open(&path).expect("it is brought to today's version"));
-    let database = rusqlite::Connection::open(&path).expect("opens");
-    let kept = database.query_row(
-        "SELECT r.slot, r.seq, length(r.value), length(r.signature), d.slot
-         FROM records r JOIN delegations d ON d.address = r.address",
-        [],
-        |row| {
-            let lengths: (i64, i64) = (row.get(2)?, row.get(3)?);
-            Ok((row.get(0)?, row.get(1)?, lengths, row.get(4)?))
-        },
-    );
-    let signed_s = NOW.as_millis() as i64 / 1_000;
-    let one: (i64, i64, (i64, i64), Option<i64>) = kept.expect("one record");
-    assert_eq!(one, (1, signed_s, (256, 64), None));
-}
-
-#[test]
 fn an_address_that_no_client_of_the_other_node_has_is_left_out_and_tried_again() {
     let (a, b) = (Place::new(1), Place::new(2));
     let (mut one, mut two) = (Channel::new(1), Channel::new(2));
