@@ -78,6 +78,8 @@ pub struct Waiting {
     pub number: usize,
     pub envelope: Envelope,
     pub at: Vec<usize>,
+    /// At how many nodes that serve its author.
+    pub spread: usize,
 }
 
 /// What a conversation brought.
@@ -420,6 +422,9 @@ impl Client {
         }
         for ((channel, epoch), mut group) in groups {
             let keys = channels.change(channel)?.keys(epoch)?;
+            let seat = self.seats.get(&index);
+            let serves =
+                seat.is_some_and(|seat| seat.leases.iter().any(|lease| lease.0 == channel));
             let mut items = Vec::with_capacity(group.len());
             let mut base = None;
             let mut before = UnixMillis::default();
@@ -461,6 +466,7 @@ impl Client {
                 for (place, waiting) in group.iter_mut().enumerate() {
                     if !refused.contains(&place) {
                         waiting.at.push(index);
+                        waiting.spread += usize::from(serves);
                         let acknowledged = (waiting.channel, waiting.number);
                         brought.acknowledged.push(acknowledged);
                     }
@@ -468,7 +474,7 @@ impl Client {
             }
         }
         let wanted = copies_wanted(*NODES_KEPT.start());
-        self.outbox.retain(|waiting| waiting.at.len() < wanted);
+        self.outbox.retain(|waiting| waiting.spread < wanted);
         Ok(true)
     }
 }

@@ -66,6 +66,7 @@ impl Phone {
                     number,
                     envelope,
                     at: Vec::new(),
+                    spread: 0,
                 });
             }
         }

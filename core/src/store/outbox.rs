@@ -1,7 +1,7 @@
 //! The outbox: what waits to be sent, sealed once and never again, across restarts.
 
 use bytes::Bytes;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::channel::{Envelope, Epoch};
 use crate::wire::{content::Content, time::UnixMillis};
@@ -149,6 +149,30 @@ impl Tx<'_> {
             .transaction
             .prepare_cached("SELECT 1 FROM deliveries WHERE message = ?1")?
             .exists([message])?)
+    }
+
+    /// Whether a message that waits is where members look for it: at `copies` of these nodes that serve us under its key,
+    /// or at all of them if they are fewer.
+    pub fn is_spread(
+        &self,
+        message: i64,
+        nodes: &[NodeRow],
+        copies: usize,
+    ) -> Result<bool, StoreError> {
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM deliveries d WHERE d.message = o.message AND d.node = ?2)
+             FROM outbox o WHERE o.message = ?1
+             AND EXISTS (SELECT 1 FROM leases l WHERE l.node = ?2 AND l.access = o.access)",
+        )?;
+        let (mut serving, mut having) = (0, 0);
+        for node in nodes {
+            let has: Option<bool> = statement
+                .query_row(params![message, node.0], |row| row.get(0))
+                .optional()?;
+            serving += usize::from(has.is_some());
+            having += usize::from(has == Some(true));
+        }
+        Ok(having >= copies.min(serving))
     }
 
     /// Takes a message out of the outbox; which nodes have it stays known.

@@ -8,7 +8,8 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-/// A message leaves the outbox once this many of `nodes` super nodes have it on disk.
+/// A message leaves the outbox once this many of `nodes` super nodes have it on disk, counting those that serve us where
+/// there are as many.
 pub fn copies_wanted(nodes: usize) -> usize {
     nodes.clamp(1, 2)
 }

@@ -5,4 +5,5 @@ mod chains;
 mod disk;
 mod hostile;
 mod lists;
+mod spread;
 mod world;

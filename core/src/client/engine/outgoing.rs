@@ -128,8 +128,8 @@ impl Engine {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
-            let nodes = kept_nodes(tx)?.len();
-            let wanted = copies_wanted(nodes);
+            let nodes: Vec<_> = kept_nodes(tx)?.iter().map(|node| node.row).collect();
+            let wanted = copies_wanted(nodes.len());
             let mut changes = Vec::new();
             let mut refusals = Vec::new();
             let mut no_room = false;
@@ -147,14 +147,17 @@ impl Engine {
                     if first {
                         changes.extend(at_node(tx, message)?);
                     }
-                    if usize::try_from(copies).unwrap_or(usize::MAX) >= wanted {
+                    // One that refused us a lease takes it too, but may hand it to nobody.
+                    if usize::try_from(copies).unwrap_or(usize::MAX) >= wanted
+                        && tx.is_spread(message, &nodes, wanted)?
+                    {
                         tx.unqueue(message)?;
                     }
                     continue;
                 };
                 let why = refusal.reason();
                 // One node's word is not enough where there are others to ask.
-                if fate(why) == Fate::Expired && nodes == 1 && !tx.is_delivered(message)? {
+                if fate(why) == Fate::Expired && nodes.len() == 1 && !tx.is_delivered(message)? {
                     tx.set_message_state(message, MessageState::Expired)?;
                     tx.unqueue(message)?;
                     changes.push(Change::State {
