@@ -44,7 +44,7 @@ impl DataDir {
         }
     }
 
-    /// What keeps others out, for whoever writes on after this is dropped.
+    /// What keeps others out, for the thread that commits after this is dropped.
     pub(crate) fn lock(&self) -> Arc<File> {
         Arc::clone(&self.lock)
     }

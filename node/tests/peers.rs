@@ -371,6 +371,11 @@ fn a_record_is_wanted_once_a_day_and_only_this_nodes_is_taken() {
     assert_eq!(wanted(23, &bare), none);
     assert_eq!(wanted(24, &bare), all[..1], "the others were not needed");
     assert_eq!(wanted(48, &bare), all, "nothing stands any more");
+    let after = UnixMillis::from_secs(end).after(HOUR);
+    a.service.expire(after).expect("expires");
+    let database = rusqlite::Connection::open(a.dir.path().join("node.db")).expect("opens");
+    let left = database.query_row("SELECT count(*) FROM records", [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
 }
 
 #[test]

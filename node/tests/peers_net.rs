@@ -323,7 +323,9 @@ async fn what_a_dropped_node_still_commits_is_seen_by_the_next() {
     timeout(PATIENCE, committing).await.expect("a commit");
     // By now the rest is on its way.
     sleep(Duration::from_millis(100)).await;
+    let before = node.metrics().accepted.get();
     drop(node);
+    assert!(before < 6_000, "it is dropped while it commits");
     let _next = again(&world, "a").await;
     // Time for whoever might still write.
     sleep(Duration::from_secs(1)).await;

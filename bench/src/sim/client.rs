@@ -11,7 +11,7 @@ use ailurus::{
         session::{Session as Conversation, Step, Work},
     },
     wire::{
-        limits::{MAX_ANNOUNCEMENTS, MAX_LEASES, NODES_KEPT},
+        limits::{LIFETIME, MAX_ANNOUNCEMENTS, MAX_LEASES, NODES_KEPT},
         node::{
             Announce, Announcement, Lease, Load, Publish, Reason, Register, Request, Sync,
             request::Kind, response,
@@ -78,8 +78,6 @@ pub struct Waiting {
     pub number: usize,
     pub envelope: Envelope,
     pub at: Vec<usize>,
-    /// At how many nodes that serve its author.
-    pub spread: usize,
 }
 
 /// What a conversation brought.
@@ -181,6 +179,7 @@ impl Client {
                     if !self.publish(index, node, &session, channels, now, &mut brought)? {
                         return Ok(brought);
                     }
+                    self.forget_what_is_out(&network.kept, now);
                     talk.published();
                 }
             }
@@ -422,9 +421,6 @@ impl Client {
         }
         for ((channel, epoch), mut group) in groups {
             let keys = channels.change(channel)?.keys(epoch)?;
-            let seat = self.seats.get(&index);
-            let serves =
-                seat.is_some_and(|seat| seat.leases.iter().any(|lease| lease.0 == channel));
             let mut items = Vec::with_capacity(group.len());
             let mut base = None;
             let mut before = UnixMillis::default();
@@ -466,16 +462,33 @@ impl Client {
                 for (place, waiting) in group.iter_mut().enumerate() {
                     if !refused.contains(&place) {
                         waiting.at.push(index);
-                        waiting.spread += usize::from(serves);
                         let acknowledged = (waiting.channel, waiting.number);
                         brought.acknowledged.push(acknowledged);
                     }
                 }
             }
         }
-        let wanted = copies_wanted(*NODES_KEPT.start());
-        self.outbox.retain(|waiting| waiting.spread < wanted);
         Ok(true)
+    }
+
+    /// As on phones: two nodes have it, of those that serve us two or all, or its time is over.
+    fn forget_what_is_out(&mut self, kept: &[usize], now: UnixMillis) {
+        let wanted = copies_wanted(*NODES_KEPT.start());
+        let seats = &self.seats;
+        self.outbox.retain(|waiting| {
+            let serves = |node: &&usize| {
+                let seat = seats.get(*node);
+                seat.is_some_and(|seat| seat.leases.iter().any(|lease| lease.0 == waiting.channel))
+            };
+            let serving = kept.iter().filter(serves);
+            let (mut all, mut having) = (0, 0);
+            for node in serving {
+                all += 1;
+                having += usize::from(waiting.at.contains(node));
+            }
+            let is_out = waiting.at.len() >= wanted && having >= wanted.min(all);
+            !is_out && now.since(waiting.envelope.header().time) < LIFETIME
+        });
     }
 }
 

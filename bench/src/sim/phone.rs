@@ -66,7 +66,6 @@ impl Phone {
                     number,
                     envelope,
                     at: Vec::new(),
-                    spread: 0,
                 });
             }
         }
@@ -91,28 +90,32 @@ impl Phone {
         };
         self.polled.push(now);
         let kept = self.choice.plan(now).kept;
-        let mut told = vec![asked];
+        let mut told = HashMap::from([(asked, true)]);
         for &node in &kept {
             let errand = self.client.has_work(node, &around.channels, &kept, now)?;
-            if asked != node && errand && self.talk(node, around, now)? {
-                told.push(node);
+            if asked != node && errand {
+                told.insert(node, self.talk(node, around, now)?);
             }
         }
         self.compare(&told, around, now)
     }
 
     /// Real phones compare sums and fetch what differs; here they ask the other node for what is new there, unless they
-    /// just have.
+    /// just have, whether it answered or not.
     fn compare(
         &mut self,
-        told: &[usize],
+        told: &HashMap<usize, bool>,
         around: &mut Around<'_>,
         now: UnixMillis,
     ) -> Result<(), Failure> {
         let Some(standby) = self.choice.comparison(now) else {
             return Ok(());
         };
-        if told.contains(&standby) || self.talk(standby, around, now)? {
+        let answered = match told.get(&standby) {
+            Some(answered) => *answered,
+            None => self.talk(standby, around, now)?,
+        };
+        if answered {
             let link = around.links.get(standby).ok_or("there is no such node")?;
             let random = self.client.random.number();
             self.choice.compared(link.key(), now, random);

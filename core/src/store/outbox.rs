@@ -122,17 +122,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A node has it on its disk; returns how many nodes have.
-    pub fn delivered(&self, message: i64, node: NodeRow) -> Result<u32, StoreError> {
+    /// Notes that a node has a message.
+    pub fn delivered(&self, message: i64, node: NodeRow) -> Result<(), StoreError> {
         self.transaction.execute(
             "INSERT INTO deliveries (message, node) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
             params![message, node.0],
         )?;
-        Ok(self.transaction.query_row(
-            "SELECT count(*) FROM deliveries WHERE message = ?1",
-            [message],
-            |row| row.get(0),
-        )?)
+        Ok(())
+    }
+
+    /// How many nodes have a message.
+    pub fn copies(&self, message: i64) -> Result<u32, StoreError> {
+        Ok(self
+            .transaction
+            .prepare_cached("SELECT count(*) FROM deliveries WHERE message = ?1")?
+            .query_row([message], |row| row.get(0))?)
     }
 
     /// Whether it still waits: it may have been deleted, left, or dealt with by another process.

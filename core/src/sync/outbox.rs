@@ -8,8 +8,7 @@ use crate::wire::{
     time::UnixMillis,
 };
 
-/// A message leaves the outbox once this many of `nodes` super nodes have it on disk, counting those that serve us where
-/// there are as many.
+/// How many of `nodes` super nodes must have a message on disk before it leaves the outbox.
 pub fn copies_wanted(nodes: usize) -> usize {
     nodes.clamp(1, 2)
 }

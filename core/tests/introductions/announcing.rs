@@ -3,11 +3,12 @@
 use ailurus::{
     channel::{
         Access, AccessKind, Address, AddressKeys, Epoch, NodeLink, RecordKey, RecordSecret,
-        SignedRecord, delegation_statement,
+        SignedRecord, delegation_statement, own_slots,
     },
     client::engine::Announcing,
     wire::{
-        node::{Announced, Announcement, Reason, RecordWanted, Refusal, request::Kind},
+        limits::MAX_AHEAD,
+        node::{Announced, Announcement, Hello, Reason, RecordWanted, Refusal, request::Kind},
         time::UnixMillis,
     },
 };
@@ -88,9 +89,8 @@ fn every_leased_address_is_delegated_until_its_lease_ends() {
 fn writers_sign_the_records_that_a_node_wants_once() {
     let (mut alice, access) = leased(&[node_link()]);
     let announcing = alice.engine.announce(&node(), NOW).unwrap().remove(0);
-    // All of them, also where there can be none; and more of one than a node may have.
-    let slots = [5, 5, 8, 1, 7, 0];
-    let wanted_of = |index| slots.map(|slot| wanted(index, slot));
+    // All of them, also where there can be none; and all slots, as if they were this node's.
+    let wanted_of = |index| (0..=8).map(|slot| wanted(index, slot)).collect::<Vec<_>>();
     let answer = Announced {
         records_wanted: [0, 1, 2, 7].map(wanted_of).concat(),
         ..Announced::default()
@@ -114,26 +114,41 @@ fn writers_sign_the_records_that_a_node_wants_once() {
         assert_eq!(record.seq, NOW.as_secs());
         signed.push(record.slot);
     }
-    assert_eq!(signed, [1, 5], "of the first three that the node named");
+    assert_eq!(signed, own_slots(&node(), &key), "and for no other's slots");
     assert!(announcement.peers.is_empty(), "it has been told of them");
-    let answer = Announced {
-        records_wanted: vec![wanted(0, 5)],
-        ..Announced::default()
-    };
     let more = alice
         .engine
         .announced(&node(), &again, &answer, NOW)
         .unwrap();
     assert!(more.is_none(), "a node cannot make us sign for ever");
+}
+
+#[test]
+fn a_record_is_not_signed_far_ahead_for_a_node_whose_clock_is() {
+    let (mut alice, _) = leased(&[node_link()]);
+    let hello = Hello {
+        time_ms: hours(5).as_millis(),
+        leases: 2,
+        ..Hello::default()
+    };
+    alice.engine.hello(&node(), &hello, NOW).unwrap();
+    let announcing = alice.engine.announce(&node(), NOW).unwrap().remove(0);
+    let all = [0, 1].map(|index| (0..8).map(move |slot| wanted(index, slot)));
     let answer = Announced {
-        records_wanted: [0, 1, 2].map(|index| wanted(index, 8)).to_vec(),
+        records_wanted: all.into_iter().flatten().collect(),
         ..Announced::default()
     };
-    let more = alice
+    let again = alice
         .engine
         .announced(&node(), &announcing, &answer, NOW)
-        .unwrap();
-    assert!(more.is_none(), "there is no such slot");
+        .unwrap()
+        .expect("records");
+    let latest = NOW.after(MAX_AHEAD).as_secs();
+    for announcement in announcements(&again) {
+        assert_eq!(announcement.records.len(), 3);
+        let mut seqs = announcement.records.iter().map(|record| record.seq);
+        assert!(seqs.all(|seq| seq == latest));
+    }
 }
 
 fn wanted(index: u32, slot: u32) -> RecordWanted {

@@ -51,3 +51,20 @@ fn where_one_node_serves_us_any_other_is_the_second() {
     assert!(waits_after(&mut alice, nodes[1].key()) > 0);
     assert_eq!(waits_after(&mut alice, &node()), 0);
 }
+
+#[test]
+fn a_message_leaves_once_the_node_that_it_waits_for_is_removed() {
+    let nodes = [node_link(), other_link(1), other_link(2)];
+    let [_, full, gone] = nodes.each_ref().map(|link| *link.key());
+    let mut alice = Phone::with("Alice", &nodes);
+    let family = alice.engine.create_channel("family", NOW).unwrap();
+    register(&mut alice, &node());
+    register(&mut alice, &gone);
+    alice.engine.send(&family, "Hi!", NOW).unwrap();
+    waits_after(&mut alice, &node());
+    assert!(waits_after(&mut alice, &full) > 0);
+    alice.engine.remove_node(&gone, NOW).unwrap();
+    alice.engine.expire(&[], NOW).unwrap();
+    let waiting = alice.engine.store().read(|tx| tx.outbox_len()).unwrap();
+    assert_eq!(waiting, 0);
+}

@@ -51,7 +51,7 @@ struct Verified {
 }
 
 impl Ingest {
-    /// Starts the threads, which hold the data directory's lock until the last commit.
+    /// Starts the threads; the one that commits holds the data directory's lock as long as it runs.
     pub(super) fn start(
         service: Arc<Service>,
         audience: Audience,

@@ -154,12 +154,12 @@ impl Service {
             .filter(|peer| *peer.key() != self.node && self.may_dial(peer.host()))
             .collect();
         let place = place(announcement)?;
-        let records = announcement.records.clone();
+        let records = &announcement.records;
         if records.len() > SLOTS_PER_NODE || (place.is_none() && !records.is_empty()) {
             return Err(Reason::Malformed);
         }
         if let Some((key, secret)) = &place {
-            for record in &records {
+            for record in records {
                 self.check_record(now, record, key, secret)?;
             }
         }
@@ -171,7 +171,7 @@ impl Service {
             },
             peers,
             place,
-            records,
+            records: records.clone(),
         })
     }
 
@@ -185,7 +185,6 @@ impl Service {
         secret: &RecordSecret,
     ) -> Result<(), Reason> {
         let signed = SignedRecord::parse(record).map_err(|_| Reason::Malformed)?;
-        signed.verify(key).map_err(|_| Reason::BadSignature)?;
         let node = signed
             .open(key, secret, now)
             .map_err(|_| Reason::BadSignature)?;

@@ -625,8 +625,9 @@ fn cost(kind: &request::Kind) -> (usize, usize) {
             (register.leases.len().saturating_add(hops).max(1), 0)
         }
         request::Kind::Announce(announce) => {
-            let signatures = announce.announcements.len().saturating_mul(2);
-            (signatures.max(1), 0)
+            let announcements = announce.announcements.iter();
+            let signatures = announcements.map(|one| one.records.len().saturating_add(2));
+            (signatures.fold(0, usize::saturating_add).max(1), 0)
         }
         request::Kind::Digest(digest) => (digest.addresses.len().max(1), 0),
         request::Kind::Push(Push {

@@ -40,7 +40,8 @@ fn a_database_of_version_5_keeps_its_record() {
     assert_eq!(one, (1, signed_s, (256, 64), None));
 }
 
-/// Writes `data/vN.db` for the current schema N; to be run by hand when one is released.
+/// Writes `data/vN.db` for the current schema N; to be run by hand when one is released. That of version 5 was copied from
+/// the test in `peers.rs` that keeps a record.
 #[test]
 #[ignore = "writes a test file; run it when a schema version is released"]
 fn write_the_database_of_this_version() {

@@ -1,16 +1,16 @@
 //! Announcements: what a node is told so that it can complete itself from others that serve the same addresses, and
 //! be found in the DHT (docs/PROTOCOL.md, sections 5.7 and 5.8).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::channel::{Epoch, NodeLink, delegation_statement};
+use crate::channel::{Epoch, NodeLink, delegation_statement, own_slots};
 use crate::crypto::NodeKey;
 use crate::store::{AccessRow, StoredAccess, StoredNode, Tx};
 use crate::sync::leases;
 use crate::wire::{
-    limits::{MAX_ANNOUNCEMENTS, MAX_PEERS, RECORD_SLOTS, SLOTS_PER_NODE},
+    limits::{MAX_AHEAD, MAX_ANNOUNCEMENTS, MAX_PEERS},
     node::{Announce, Announced, Announcement, Reason, Refusal, Request, request::Kind},
     time::UnixMillis,
 };
@@ -93,6 +93,8 @@ impl Engine {
         let entropy = &mut *self.entropy;
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
+            // A node that claims to be far ahead would get records that nobody can follow.
+            let signed_at = time_at(&stored, now).min(now.after(MAX_AHEAD));
             let now = time_at(&stored, now);
             let accesses = tx.accesses()?;
             let mut again = Vec::new();
@@ -111,21 +113,25 @@ impl Engine {
                 if !signs {
                     continue;
                 }
-                let slots = slots_wanted(answer, index);
-                let access = accesses.iter().find(|access| access.row == told.access);
-                let (false, Some(access)) = (slots.is_empty(), access) else {
+                let Some(access) = accesses.iter().find(|access| access.row == told.access) else {
                     continue;
                 };
                 let Ok(Some(signer)) = access.access.record_signer(told.epoch) else {
                     continue;
                 };
                 let secret = access.access.record_secret(told.epoch);
-                let records = slots.into_iter().map(|slot| {
-                    let record = signer.sign(&secret, &stored.link, slot, now, entropy);
+                let slots = own_slots(node, signer.key()).into_iter();
+                let wanted = slots.filter(|slot| is_wanted(answer, index, *slot));
+                let records = wanted.map(|slot| {
+                    let record = signer.sign(&secret, &stored.link, slot, signed_at, entropy);
                     record.to_wire()
                 });
+                let records: Vec<_> = records.collect();
+                if records.is_empty() {
+                    continue;
+                }
                 let announcement = Announcement {
-                    records: records.collect(),
+                    records,
                     // The node has just been told of them.
                     peers: Vec::new(),
                     ..announcement.clone()
@@ -273,15 +279,10 @@ fn tag(tx: &Tx<'_>, peers: &[NodeLink], found: bool) -> [u8; 16] {
     tx.told_tag(&told)
 }
 
-/// For which slots a node wants records, of what was announced at `index`.
-fn slots_wanted(answer: &Announced, index: u32) -> BTreeSet<u8> {
-    let wanted = answer.records_wanted.iter();
-    wanted
-        .filter(|wanted| wanted.index == index)
-        .filter_map(|wanted| u8::try_from(wanted.slot).ok())
-        .filter(|slot| *slot < RECORD_SLOTS)
-        .take(SLOTS_PER_NODE)
-        .collect()
+/// Whether a node wants a record for a slot, of what was announced at `index`.
+fn is_wanted(answer: &Announced, index: u32, slot: u8) -> bool {
+    let mut wanted = answer.records_wanted.iter();
+    wanted.any(|wanted| wanted.index == index && wanted.slot == u32::from(slot))
 }
 
 /// What a node was told stands for 20 hours, also where it refused for good; what it may take soon is told again.

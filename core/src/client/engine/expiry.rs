@@ -13,7 +13,8 @@ use super::{
     Change, Engine, Error, Message, Notice,
     introductions::drop_ended,
     node_lists::tell_all,
-    outgoing::queue_sealed,
+    nodes::kept_nodes,
+    outgoing::{is_out, queue_sealed},
     rotation::{notice_content, repeat_due},
     view::message_from,
 };
@@ -107,10 +108,12 @@ fn forget_secrets(tx: &Tx<'_>, time: UnixMillis) -> Result<bool, Error> {
     Ok(deleted)
 }
 
-/// Takes out what no node took within 7 days, and says so; what one of two nodes has is simply done.
+/// Takes out what no node took within 7 days, and says so; what one of two nodes has is simply done. So is what needs no
+/// more copies.
 pub(super) fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     let mut counts = std::collections::BTreeMap::new();
+    let nodes: Vec<_> = kept_nodes(tx)?.iter().map(|node| node.row).collect();
     for item in tx.outbox()? {
         let since = item
             .sealed
@@ -119,6 +122,10 @@ pub(super) fn expire_outbox(tx: &Tx<'_>, now: UnixMillis) -> Result<Vec<Change>,
             // Whatever a wrong clock has dated far ahead does not wait for that day.
             .min(item.created.after(LIFETIME));
         if !is_expired(since, now) {
+            // Meanwhile other nodes are kept, or serve us.
+            if is_out(tx, item.message, &nodes)? {
+                tx.unqueue(item.message)?;
+            }
             continue;
         }
         if !tx.is_delivered(item.message)? {

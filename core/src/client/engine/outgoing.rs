@@ -11,8 +11,8 @@ use crate::channel::{
 use crate::crypto::{Entropy, NodeKey, SigningKey, entropy};
 use crate::discovery::Refusal;
 use crate::store::{
-    AccessRow, ChannelRow, ChannelState, MessageState, NewAuthor, NewMessage, SealedEnvelope,
-    StoreError, StoredAccess, StoredChannel, Tx,
+    AccessRow, ChannelRow, ChannelState, MessageState, NewAuthor, NewMessage, NodeRow,
+    SealedEnvelope, StoreError, StoredAccess, StoredChannel, Tx,
 };
 use crate::sync::clock::deletion_time;
 use crate::sync::outbox::{Fate, copies_wanted, fate, stamp};
@@ -129,7 +129,6 @@ impl Engine {
         self.store.write(|tx| {
             let stored = node_by_key(tx, node)?;
             let nodes: Vec<_> = kept_nodes(tx)?.iter().map(|node| node.row).collect();
-            let wanted = copies_wanted(nodes.len());
             let mut changes = Vec::new();
             let mut refusals = Vec::new();
             let mut no_room = false;
@@ -143,14 +142,11 @@ impl Engine {
                     .find(|refusal| usize::try_from(refusal.index).is_ok_and(|i| i == index));
                 let Some(refusal) = refusal else {
                     let first = !tx.is_delivered(message)?;
-                    let copies = tx.delivered(message, stored.row)?;
+                    tx.delivered(message, stored.row)?;
                     if first {
                         changes.extend(at_node(tx, message)?);
                     }
-                    // One that refused us a lease takes it too, but may hand it to nobody.
-                    if usize::try_from(copies).unwrap_or(usize::MAX) >= wanted
-                        && tx.is_spread(message, &nodes, wanted)?
-                    {
+                    if is_out(tx, message, &nodes)? {
                         tx.unqueue(message)?;
                     }
                     continue;
@@ -188,6 +184,14 @@ impl Engine {
             Ok(changes)
         })
     }
+}
+
+/// Whether enough of the nodes that we keep have a message. One that refused us a lease takes it too, but may hand it to
+/// nobody.
+pub(super) fn is_out(tx: &Tx<'_>, message: i64, nodes: &[NodeRow]) -> Result<bool, Error> {
+    let wanted = copies_wanted(nodes.len());
+    let copies = usize::try_from(tx.copies(message)?).unwrap_or(usize::MAX);
+    Ok(copies >= wanted && tx.is_spread(message, nodes, wanted)?)
 }
 
 /// Puts content of ours into the outbox.

@@ -97,7 +97,7 @@ struct Times {
     looked: Option<UnixMillis>,
     /// Puts in a row that did not succeed.
     failures: u32,
-    /// When the newest record was signed, the last time that one was put; a newer one is put at once.
+    /// Of the newest record when the last put began; a newer one is put at once.
     signed_s: u64,
     /// Where it was put.
     slot: Option<u8>,
@@ -214,19 +214,29 @@ async fn put(
         RecordSecret::from_bytes(row.secret),
     );
     let node = shared.service.node();
+    let records = own_records(shared, row.address).await;
+    let record = |slot: u8| {
+        let mut live = records.iter().filter(|record| is_live(record, now));
+        live.find(|record| record.slot == u32::from(slot))
+    };
     let stands: Vec<Stand> = (0_u8..)
         .zip(&slots)
-        .map(|(slot, items)| stand(slot, items, node, &key, &secret, now))
+        .map(|(slot, items)| {
+            let held = record(slot).map_or(0, |record| record.seq);
+            stand(slot, items, node, &key, &secret, (now, held))
+        })
         .collect();
-    let own = own_slots(node, &key);
-    let Some(slot) = best_slot(&stands, &own, row.slot) else {
+    let Some(slot) = best_slot(&stands, &own_slots(node, &key), row.slot) else {
         return Ok(None);
     };
-    let Some(record) = take(shared, row.address, slot).await else {
+    if row.slot != Some(slot) {
+        take(shared, row.address, slot).await;
+    }
+    // If there is none, one is asked for when a member next announces the address.
+    let Some(record) = record(slot) else {
         return Ok(None);
     };
-    let signature = <[u8; 64]>::try_from(record.signature.as_ref());
-    let (Ok(signature), true) = (signature, is_live(&record, now)) else {
+    let Ok(signature) = <[u8; 64]>::try_from(record.signature.as_ref()) else {
         return Ok(None);
     };
     let seq = i64::try_from(record.seq).unwrap_or(i64::MAX);
@@ -250,37 +260,40 @@ fn is_live(record: &Record, now: UnixMillis) -> bool {
 /// What stands in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stand {
-    /// Nothing that counts, or this node's own record.
+    /// Nothing, or what this node's own record may replace.
     Free,
     /// Another node's record, of this time.
     Taken(i64),
-    /// A time that no honest record has, so that none can follow it.
+    /// A time that no honest record has, or something that does not count and is newer than this node's record.
     Blocked,
 }
 
+/// `held` is when this node's record for the slot was signed, or 0.
 fn stand(
     slot: u8,
     items: &[Item],
     node: &NodeKey,
     key: &RecordKey,
     secret: &RecordSecret,
-    now: UnixMillis,
+    (now, held): (UnixMillis, u64),
 ) -> Stand {
     let Some(latest) = items.first() else {
         return Stand::Free;
     };
+    let held = i64::try_from(held).unwrap_or(i64::MAX);
     let ahead = i64::try_from(now.after(MAX_AHEAD).as_secs()).unwrap_or(i64::MAX);
     if latest.seq > ahead {
         return Stand::Blocked;
     }
     match open(slot, latest, key, secret, now) {
         Some(link) if link.key() != node => Stand::Taken(latest.seq),
+        _ if latest.seq > held => Stand::Blocked,
         _ => Stand::Free,
     }
 }
 
 /// The slot for this node's record, of its own ones: the one that it has taken, the first free one, or else the one whose
-/// record is the oldest. None if times that no honest record has block them all.
+/// record is the oldest. None if all are blocked.
 fn best_slot(stands: &[Stand], own: &[u8; SLOTS_PER_NODE], taken: Option<u8>) -> Option<u8> {
     let at = |slot: &u8| {
         stands
@@ -303,23 +316,31 @@ fn best_slot(stands: &[Stand], own: &[u8; SLOTS_PER_NODE], taken: Option<u8>) ->
     free.or_else(oldest)
 }
 
-/// Notes the slot in which this node's record is to stand, and finds the record for it. If there is none, one is asked
-/// for when a member next announces the address.
-async fn take(shared: &Arc<Shared>, address: Address, slot: u8) -> Option<Record> {
+/// Notes the slot in which this node's record is to stand.
+async fn take(shared: &Arc<Shared>, address: Address, slot: u8) {
     let shared = Arc::clone(shared);
-    let taken = tokio::task::spawn_blocking(move || {
+    let noted = tokio::task::spawn_blocking(move || {
         let store = shared.service.store();
-        store.write(|writer| writer.take_slot(&address, slot))?;
+        if let Err(error) = store.write(|writer| writer.take_slot(&address, slot)) {
+            tracing::warn!(%error, "the slot of a record could not be noted");
+        }
+    });
+    // The closure does not panic.
+    let _ = noted.await;
+}
+
+async fn own_records(shared: &Arc<Shared>, address: Address) -> Vec<Record> {
+    let shared = Arc::clone(shared);
+    let read = tokio::task::spawn_blocking(move || {
+        let store = shared.service.store();
         store.read(|reader| reader.own_records(&address))
     });
     // The closure does not panic.
-    let records = taken.await.unwrap_or_else(|_| Ok(Vec::new()));
-    let records = records.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the slot of a record could not be noted");
+    let records = read.await.unwrap_or_else(|_| Ok(Vec::new()));
+    records.unwrap_or_else(|error| {
+        tracing::warn!(%error, "records cannot be read");
         Vec::new()
-    });
-    let mut records = records.into_iter();
-    records.find(|record| record.slot == u32::from(slot))
+    })
 }
 
 /// All items of all slots, by slot, the latest first.
@@ -566,9 +587,11 @@ mod tests {
                 signature: record.signature,
             }
         };
-        let stands =
-            |slot, items: &[Item], now| stand(slot, items, &this, signer.key(), &secret, now);
-        let seq = i64::try_from(NOW.as_secs()).unwrap();
+        let seq_s = NOW.as_secs();
+        let stands = |slot, items: &[Item], now| {
+            stand(slot, items, &this, signer.key(), &secret, (now, seq_s))
+        };
+        let seq = i64::try_from(seq_s).unwrap();
         assert_eq!(stands(3, &[], NOW), Stand::Free);
         assert_eq!(stands(3, &[item(this, NOW)], NOW), Stand::Free);
         assert_eq!(stands(3, &[item(other, NOW)], NOW), Stand::Taken(seq));
@@ -577,6 +600,11 @@ mod tests {
         assert_eq!(stands(3, &[item(other, NOW)], expired), Stand::Free);
         let ahead = item(other, NOW.after(2 * MAX_AHEAD));
         assert_eq!(stands(3, &[ahead], NOW), Stand::Blocked);
+        let junk = Item {
+            value: vec![0; 256],
+            ..item(other, NOW.after(Duration::from_secs(1)))
+        };
+        assert_eq!(stands(3, &[junk], NOW), Stand::Blocked, "it is newer");
     }
 
     #[test]

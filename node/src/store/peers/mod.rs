@@ -55,7 +55,7 @@ pub(crate) struct RecordRow {
     pub(crate) secret: [u8; 32],
     /// When the newest of this node's own records was signed, in Unix seconds.
     pub(crate) signed_s: Option<u64>,
-    /// The slot that this node has taken.
+    /// The slot in which this node's record is to stand.
     pub(crate) slot: Option<u8>,
 }
 
@@ -177,7 +177,7 @@ impl Reader {
         Ok(records)
     }
 
-    /// The slot that this node has taken for an address under this key.
+    /// The slot in which this node's record of an address is to stand, under this key.
     pub(crate) fn taken_slot(
         &self,
         address: &Address,

@@ -158,7 +158,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes the slot in which this node's record of an address stands.
+    /// Notes the slot in which this node's record of an address is to stand.
     pub(crate) fn take_slot(&mut self, address: &Address, slot: u8) -> Result<(), StoreError> {
         self.connection
             .prepare_cached("UPDATE delegations SET slot = ?2 WHERE address = ?1")?
@@ -278,6 +278,10 @@ impl Writer {
             )?;
         }
         if count > 0 {
+            self.connection.execute(
+                "DELETE FROM records WHERE address NOT IN (SELECT address FROM delegations)",
+                [],
+            )?;
             self.connection.execute(
                 "DELETE FROM peer_addresses WHERE address NOT IN (SELECT address FROM delegations)",
                 [],
