@@ -261,6 +261,8 @@ async fn the_disk_is_synced_before_an_acknowledgement_leaves() {
         ])
         .arg("-o")
         .arg(&trace)
+        // Or the node would outlive strace.
+        .args(["setpriv", "--pdeathsig", "KILL"])
         .arg(env!("CARGO_BIN_EXE_ailurus-node"))
         .arg("--data")
         .arg(&data)
