@@ -25,8 +25,8 @@ fn waits_after(phone: &mut Phone, node: &NodeKey) -> u32 {
     phone.engine.store().read(|tx| tx.outbox_len()).unwrap()
 }
 
-#[test]
-fn a_copy_at_a_node_that_serves_nobody_of_us_does_not_count() {
+/// A phone with something to send, which the node and the second of the others serve, and these others.
+fn served_by_two_of_three() -> (Phone, [NodeKey; 2]) {
     let nodes = [node_link(), other_link(1), other_link(2)];
     let [_, full, other] = nodes.each_ref().map(|link| *link.key());
     let mut alice = Phone::with("Alice", &nodes);
@@ -34,6 +34,12 @@ fn a_copy_at_a_node_that_serves_nobody_of_us_does_not_count() {
     register(&mut alice, &node());
     register(&mut alice, &other);
     alice.engine.send(&family, "Hi!", NOW).unwrap();
+    (alice, [full, other])
+}
+
+#[test]
+fn a_copy_at_a_node_that_does_not_serve_us_does_not_count() {
+    let (mut alice, [full, other]) = served_by_two_of_three();
     let waiting = alice.engine.store().read(|tx| tx.outbox_len()).unwrap();
     assert!(waiting > 0);
     assert_eq!(waits_after(&mut alice, &node()), waiting);
@@ -54,13 +60,7 @@ fn where_one_node_serves_us_any_other_is_the_second() {
 
 #[test]
 fn a_message_leaves_once_the_node_that_it_waits_for_is_removed() {
-    let nodes = [node_link(), other_link(1), other_link(2)];
-    let [_, full, gone] = nodes.each_ref().map(|link| *link.key());
-    let mut alice = Phone::with("Alice", &nodes);
-    let family = alice.engine.create_channel("family", NOW).unwrap();
-    register(&mut alice, &node());
-    register(&mut alice, &gone);
-    alice.engine.send(&family, "Hi!", NOW).unwrap();
+    let (mut alice, [full, gone]) = served_by_two_of_three();
     waits_after(&mut alice, &node());
     assert!(waits_after(&mut alice, &full) > 0);
     alice.engine.remove_node(&gone, NOW).unwrap();

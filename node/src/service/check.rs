@@ -375,7 +375,8 @@ fn verify(checked: &mut [Checked], verified: Option<&Verified>) {
     }
 }
 
-/// Pairs of keys remembered, about 250 bytes each: as many as a busy node needs, or each request costs half a signature more.
+/// Pairs of keys remembered, about 250 bytes each: as many as a busy node needs, or each request costs half a signature
+/// more.
 const KEYS: usize = 32_768;
 /// Delegations remembered, about 40 bytes each.
 const DELEGATIONS: usize = 65_536;
